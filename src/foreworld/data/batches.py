@@ -1,0 +1,99 @@
+"""Training batches: random stretches of the episodes, and random rows in them from which the future is imagined."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from foreworld.data.tabulate import Table
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Stretches of `time` rows, and for each of them some anchor rows with the moves that follow.
+
+    Attributes:
+        history: encoder inputs of each row.
+        valid: which rows exist; an episode may end before its stretch does.
+        targets: scaled targets of each row, NaN where missing.
+        anchors: rows from which rollouts start.
+        moves, elapsed: predictor inputs of the steps after each anchor.
+        reached: which of these steps lead to a row that exists.
+    """
+
+    history: Float[Tensor, "member batch time history"]
+    valid: Bool[Tensor, "member batch time"]
+    targets: Float[Tensor, "member batch time target"]
+    anchors: Int[Tensor, "member batch anchor"]
+    moves: Float[Tensor, "member batch anchor step move"]
+    elapsed: Float[Tensor, "member batch anchor step"]
+    reached: Bool[Tensor, "member batch anchor step"]
+
+    def ahead(self, rows: Float[Tensor, "member batch time value"]) -> Float[Tensor, "member batch anchor step value"]:
+        """The values of the rows that each rollout step leads to."""
+        steps = torch.arange(1, self.moves.shape[3] + 1)
+        index = (self.anchors[..., None] + steps).clamp(max=rows.shape[2] - 1)
+        flat = index.flatten(2)[..., None].expand(-1, -1, -1, rows.shape[-1])
+        return rows.gather(2, flat).unflatten(2, index.shape[2:])
+
+
+class Sampler:
+    """Draws batches for all members, each from its own episodes. The batch of a step depends on seed and step alone."""
+
+    def __init__(
+        self,
+        table: Table,
+        folds: list[Int[np.ndarray, " episode"]],
+        *,
+        batch: int,
+        anchors: int,
+        context: int,
+        horizon: int,
+        seed: int,
+    ):
+        self.size, self.anchors, self.context, self.span = batch, anchors, context, context + horizon
+        self.seed = seed
+        self.history = torch.from_numpy(table.history)
+        self.moves = torch.from_numpy(table.moves)
+        self.elapsed = torch.from_numpy(table.elapsed)
+        self.targets = torch.from_numpy(table.targets)
+        self.starts, self.lengths = table.starts, table.lengths
+        self.folds = [fold[table.lengths[fold] > 1] for fold in folds]
+
+    def batch(self, step: int, horizon: int) -> Batch:
+        """The batch of a training step, with rollouts of `horizon` steps."""
+        rng = np.random.default_rng([self.seed, step])
+        span = self.span
+        begin, end, anchors = [], [], []
+        for fold in self.folds:
+            chance = (self.lengths[fold] - 1).astype(float)
+            chosen = rng.choice(fold, size=self.size, p=chance / chance.sum())
+            slack = np.maximum(self.lengths[chosen] - span, 0)
+            offset = rng.integers(0, slack + 1)
+            rows = np.minimum(self.lengths[chosen] - offset, span)
+            begin.append(self.starts[chosen] + offset)
+            end.append(rows)
+            # Rising density: most questions come with a long history, some with hardly any.
+            latest = np.maximum(rows - 1 - horizon, np.minimum(rows - 2, self.context - 1)).clip(0)
+            share = np.sqrt(rng.random((self.size, self.anchors)))
+            anchors.append(np.minimum(share * (latest[:, None] + 1), latest[:, None]).astype(np.int64))
+        return self._gather(np.stack(begin), np.stack(end), np.stack(anchors), span, horizon)
+
+    def _gather(self, begin: np.ndarray, end: np.ndarray, anchors: np.ndarray, span: int, horizon: int) -> Batch:
+        time = np.arange(span)
+        valid = time < end[..., None]
+        rows = torch.from_numpy(begin[..., None] + np.minimum(time, end[..., None] - 1))
+        steps = anchors[..., None] + np.arange(horizon)
+        reached = steps + 1 < end[..., None, None]
+        ahead = torch.from_numpy(begin[..., None, None] + np.minimum(steps, end[..., None, None] - 1))
+        return Batch(
+            history=self.history[rows],
+            valid=torch.from_numpy(valid),
+            targets=self.targets[rows],
+            anchors=torch.from_numpy(anchors),
+            moves=self.moves[ahead],
+            elapsed=self.elapsed[ahead],
+            reached=torch.from_numpy(reached),
+        )

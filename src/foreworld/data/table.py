@@ -1,0 +1,283 @@
+"""Long tables to episodes: one row an observation, in any order. Every value is checked here and nowhere else."""
+
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Float64, Int64
+from pydantic import ValidationError
+
+from foreworld.data.columns import Column, binaries, kind_of, labels, numbers
+from foreworld.data.episodes import Episode, Episodes
+from foreworld.data.frames import RawTable, open_table
+from foreworld.data.keys import ids, times
+from foreworld.data.schema import Kind, Role, Schema, Variable
+from foreworld.errors import DataError
+
+Bounds = tuple[float | None, float | None]
+
+
+def declare_and_read(
+    table: Any,
+    *,
+    id: str,
+    time: str,
+    observations: Sequence[str],
+    actions: Sequence[str] = (),
+    static: Sequence[str] = (),
+    known_future: Sequence[str] = (),
+    targets: Sequence[str] | None = None,
+    units: Mapping[str, str] | None = None,
+    bounds: Mapping[str, Bounds] | None = None,
+    kinds: Mapping[str, Kind] | None = None,
+    time_unit: str = "",
+    terminated: str = "",
+    truncated: str = "",
+    source: str = "frame",
+) -> Episodes:
+    """Read a table for the first time: the schema follows from the roles given and from the columns' types.
+
+    See `Episodes.from_frame` for the arguments and errors.
+    """
+    roles: dict[Role, Sequence[str]] = {
+        "observation": _names(observations),
+        "action": _names(actions),
+        "static": _names(static),
+        "known_future": _names(known_future),
+    }
+    names = [name for group in roles.values() for name in group]
+    used = [id, time, *(name for name in (terminated, truncated) if name), *names]
+    _refuse_bad_roles(used, str(table) if isinstance(table, str | os.PathLike) else source)
+    raw = open_table(table, used, label=source)
+    chosen = roles["observation"] if targets is None else _names(targets)
+    _refuse_strangers(raw.source, "targets", chosen, roles["observation"])
+    for what, given in (("units", units), ("bounds", bounds), ("kinds", kinds)):
+        _refuse_strangers(raw.source, what, tuple(given or ()), names)
+    variables = tuple(
+        _declare(
+            Column.of(raw, name),
+            role,
+            kind=(kinds or {}).get(name),
+            unit=(units or {}).get(name, ""),
+            bounds=(bounds or {}).get(name, (None, None)),
+            target=name in chosen,
+        )
+        for role, group in roles.items()
+        for name in group
+    )
+    _, time_kind, zone = times(Column.of(raw, time))
+    if time_kind == "datetime" and time_unit not in ("", "s"):
+        raise DataError("datetimes are kept in seconds, so time_unit is not needed", source=raw.source, column=time)
+    try:
+        schema = Schema(
+            id=id,
+            time=time,
+            time_kind=time_kind,
+            time_unit="s" if time_kind == "datetime" else time_unit,
+            time_zone=zone,
+            terminated=terminated,
+            truncated=truncated,
+            variables=variables,
+        )
+    except ValidationError as error:
+        raise DataError(_reason(error), source=raw.source) from None
+    return assemble(raw, schema)
+
+
+def read(table: Any, schema: Schema, *, source: str = "frame") -> Episodes:
+    """Read a table that must agree with a schema: new histories for a trained model.
+
+    Columns are found by name, wherever they stand; further columns are ignored. Every variable of the schema needs its
+    column, which may be without a value in every row. Columns that say why episodes ended are read if they are there.
+
+    Args:
+        table: a path or a frame, as in `Episodes.from_frame`.
+        schema: what the columns mean.
+        source: what errors call a frame.
+
+    Raises:
+        DataError: a column is missing or of another type, a label is new, and all that `Episodes.from_frame` refuses.
+    """
+    names = [schema.id, schema.time, *(variable.name for variable in schema.variables)]
+    return assemble(open_table(table, names, optional=schema.endings, label=source), schema)
+
+
+def assemble(table: RawTable, schema: Schema) -> Episodes:
+    """Check every value, sort the rows by id and time, and cut them into episodes."""
+    time = Column.of(table, schema.time)
+    seconds, time_kind, _ = times(time)
+    if time_kind != schema.time_kind:
+        raise time.error(f"the times are of kind {time_kind}, and {schema.time_kind} is expected")
+    owners, names = ids(Column.of(table, schema.id))
+    order = np.lexsort((seconds, owners))
+    owners, seconds = owners[order], seconds[order]
+    _refuse_duplicates(table, schema, order, owners, seconds, names)
+    starts = np.flatnonzero(np.diff(owners, prepend=-1))
+    ends = np.append(starts[1:], len(owners))
+    observations, actions, facts, known = (
+        _matrix(table, schema.of(role), order) for role in ("observation", "action", "static", "known_future")
+    )
+    static = _constants(table, schema, facts, order, starts, names)
+    terminated, truncated = (_last_row(table, name, order, ends) for name in (schema.terminated, schema.truncated))
+    episodes = tuple(
+        Episode(
+            id=names[index],
+            time=seconds[start:end],
+            observations=observations[start:end],
+            actions=actions[start : end - 1],
+            static=static[index],
+            known_future=known[start:end],
+            pending=actions[end - 1],
+            terminated=terminated[index],
+            truncated=truncated[index],
+        )
+        for index, (start, end) in enumerate(zip(starts.tolist(), ends.tolist(), strict=True))
+    )
+    return Episodes(schema, episodes, table.backend)
+
+
+def _names(given: Sequence[str]) -> tuple[str, ...]:
+    return (given,) if isinstance(given, str) else tuple(given)
+
+
+def _refuse_bad_roles(used: Sequence[Any], source: str) -> None:
+    for name in used:
+        if not isinstance(name, str) or not name:
+            raise DataError(f"a column name is text, not {name!r}", source=source)
+    name, times_used = Counter(used).most_common(1)[0]
+    if times_used > 1:
+        raise DataError("one column is given more than one role", source=source, column=name)
+
+
+def _refuse_strangers(source: str, what: str, names: Sequence[str], allowed: Sequence[str]) -> None:
+    for name in names:
+        if name not in allowed:
+            group = "observations" if what == "targets" else "variables"
+            raise DataError(f"{what} name a column that is not among the {group}", source=source, column=name)
+
+
+def _declare(column: Column, role: Role, *, kind: Kind | None, unit: str, bounds: Bounds, target: bool) -> Variable:
+    if column.empty:
+        raise column.error("no row has a value, so there is nothing to learn; leave the column out")
+    kind = kind or kind_of(column)
+    low, high = (None if bound is None or np.isinf(bound) else float(bound) for bound in bounds)
+    if kind != "continuous" and (low, high) != (None, None):
+        raise column.error(f"bounds belong to continuous variables, and this one is {kind}")
+    try:
+        return Variable(
+            name=column.name,
+            role=role,
+            kind=kind,
+            unit=unit,
+            low=low,
+            high=high,
+            categories=tuple(sorted(labels(column)[1])) if kind == "categorical" else (),
+            target=target,
+        )
+    except ValidationError as error:
+        raise column.error(_reason(error)) from None
+
+
+def _reason(error: ValidationError) -> str:
+    return error.errors()[0]["msg"].removeprefix("Value error, ")
+
+
+def _refuse_duplicates(
+    table: RawTable,
+    schema: Schema,
+    order: Int64[np.ndarray, " row"],
+    owners: Int64[np.ndarray, " row"],
+    seconds: Float64[np.ndarray, " row"],
+    names: Sequence[str | int],
+) -> None:
+    again = np.flatnonzero((np.diff(owners) == 0) & (np.diff(seconds) == 0)) + 1
+    if not len(again):
+        return
+    stamps = table.columns[schema.time]
+    shown = "; ".join(
+        f"'{names[owners[row]]}' at {stamps[int(order[row])]} in rows {order[row - 1] + 1} and {order[row] + 1}"
+        for row in again[:5]
+    )
+    problem = f"more than one row has the same id and time: {shown}"
+    raise DataError(problem, source=table.source, column=schema.time, rows=sorted(order[again] + 1))
+
+
+def _matrix(
+    table: RawTable, variables: Sequence[Variable], order: Int64[np.ndarray, " row"]
+) -> Float64[np.ndarray, "row variable"]:
+    """The values of some variables, sorted."""
+    matrix = np.empty((len(order), len(variables)))
+    for position, variable in enumerate(variables):
+        matrix[:, position] = _values(Column.of(table, variable.name), variable)[order]
+    return matrix
+
+
+def _values(column: Column, variable: Variable) -> Float64[np.ndarray, " row"]:
+    """The values of a variable in the user's row order, missing as NaN and labels as positions in the categories."""
+    if column.empty:
+        return np.full(len(column.values), np.nan)
+    if variable.kind == "categorical":
+        return _positions(column, variable.categories)
+    if variable.kind == "binary":
+        return binaries(column)
+    values = numbers(column)
+    low = -np.inf if variable.low is None else variable.low
+    high = np.inf if variable.high is None else variable.high
+    outside = (values < low) | (values > high)
+    if outside.any():
+        raise column.error(f"{values[outside][0]:g} is outside the bounds [{low:g}, {high:g}]", outside)
+    return values
+
+
+def _positions(column: Column, categories: Sequence[str]) -> Float64[np.ndarray, " row"]:
+    codes, seen = labels(column)
+    position = {label: float(index) for index, label in enumerate(categories)}
+    unseen = np.array([label not in position for label in seen])[codes] & (codes >= 0)
+    if unseen.any():
+        known = ", ".join(categories[:20]) + (" and more" if len(categories) > 20 else "")
+        raise column.error(f"'{seen[codes[np.argmax(unseen)]]}' is not one of the categories {known}", unseen)
+    lookup = np.array([*(position[label] for label in seen if label in position), np.nan])
+    return lookup[codes]
+
+
+def _constants(
+    table: RawTable,
+    schema: Schema,
+    facts: Float64[np.ndarray, "row static"],
+    order: Int64[np.ndarray, " row"],
+    starts: Int64[np.ndarray, " episode"],
+    names: Sequence[str | int],
+) -> Float[np.ndarray, "episode static"]:
+    """One value an episode of each static variable, which may be missing in some of its rows."""
+    lowest = np.fmin.reduceat(facts, starts, axis=0)
+    vary = lowest != np.fmax.reduceat(facts, starts, axis=0)
+    vary &= ~np.isnan(lowest)
+    if not vary.any():
+        return lowest
+    position = int(np.argmax(vary.any(axis=0)))
+    episode = int(np.argmax(vary[:, position]))
+    stop = starts[episode + 1] if episode + 1 < len(starts) else len(facts)
+    values = facts[starts[episode] : stop, position]
+    rows = np.sort(order[starts[episode] : stop][(values != values[~np.isnan(values)][0]) & ~np.isnan(values)]) + 1
+    others = f" (and in {vary[:, position].sum() - 1} more episodes)" if vary[:, position].sum() > 1 else ""
+    problem = f"a static value changes within the episode '{names[episode]}'{others}"
+    raise DataError(problem, source=table.source, column=schema.static[position].name, rows=rows.tolist())
+
+
+def _last_row(
+    table: RawTable, name: str, order: Int64[np.ndarray, " row"], ends: Int64[np.ndarray, " episode"]
+) -> list[bool]:
+    """Whether each episode ended for this reason: a flag that only its last row may carry."""
+    if name not in table.columns:
+        return [False] * len(ends)
+    column = Column.of(table, name)
+    flags = np.zeros(len(order), bool) if column.empty else binaries(column)[order] == 1
+    early = flags.copy()
+    early[ends - 1] = False
+    if early.any():
+        mask = np.zeros_like(early)
+        mask[order] = early
+        raise column.error("the episode goes on after the row that ends it; give the rows after it another id", mask)
+    return flags[ends - 1].tolist()

@@ -1,0 +1,143 @@
+"""Episodes as flat arrays of network inputs, so that a batch is one gather."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from foreworld.data.episodes import Episode, Episodes
+from foreworld.data.memory import memory_of, memory_width, run_memory, stack_padded
+from foreworld.data.plan import Plan
+from foreworld.data.scaling import Encoding
+
+
+@dataclass(frozen=True)
+class Table:
+    """All rows of all episodes, end to end. Row r of an episode describes time r and the move from r to r + 1.
+
+    Attributes:
+        history: what a belief is formed from at each row: observations, the action before and its memory, known and
+            static facts, and the time since the row before.
+        moves: what drives the next transition: the action and its memory, what is known of the next row, static facts,
+            elapsed time. Zero in the last row of an episode.
+        elapsed: time to the next row in units of the median step; one in the last row.
+        targets: scaled targets, NaN where not observed; categorical targets are indices.
+        starts, lengths: where each episode begins, and its rows.
+    """
+
+    history: Float[np.ndarray, "row history"]
+    moves: Float[np.ndarray, "row move"]
+    elapsed: Float[np.ndarray, " row"]
+    targets: Float[np.ndarray, "row target"]
+    starts: Int[np.ndarray, " episode"]
+    lengths: Int[np.ndarray, " episode"]
+
+
+def history_width(encoding: Encoding) -> int:
+    """Inputs of the belief encoder."""
+    return move_width(encoding) + encoding.width("observation") + 1
+
+
+def move_width(encoding: Encoding) -> int:
+    """Inputs of the predictor besides belief and noise."""
+    roles = sum(encoding.width(role) for role in ("action", "static", "known_future"))
+    return roles + memory_width(encoding) + 1
+
+
+def encode_moves(
+    static: Float[np.ndarray, "episode static"],
+    actions: Float[np.ndarray, "episode step action"],
+    memory: Float[np.ndarray, "episode step sum"],
+    known_future: Float[np.ndarray, "episode step known"],
+    elapsed: Float[np.ndarray, "episode step"],
+    encoding: Encoding,
+) -> Float[np.ndarray, "episode step move"]:
+    """What happens between two rows: an action and its memory, the facts, what is known of the row arrived at, the time."""
+    facts = np.repeat(encoding(static, "static")[:, None], actions.shape[1], axis=1)
+    gap = np.log(np.maximum(elapsed, 1e-3))[..., None]
+    parts = [encoding(actions, "action"), memory, facts, encoding(known_future, "known_future"), gap]
+    return np.concatenate(parts, axis=2, dtype=np.float32)
+
+
+def encode_histories(
+    episodes: Sequence[Episode], encoding: Encoding, rows: int | None = None
+) -> Float[np.ndarray, "episode row history"]:
+    """Inputs of the belief encoder for the last `rows` rows of each episode (all by default), padded at the end.
+
+    A row holds what is seen in it, and the move that led to it. Nothing led to the first row of an episode; a flag says so.
+    """
+    starts = [0 if rows is None else max(0, len(episode.time) - rows) for episode in episodes]
+    tails = list(zip(episodes, starts, strict=True))
+    step = encoding.scaling.step
+    actions = stack_padded([episode.actions[start:] for episode, start in tails])
+    since = stack_padded([_before(episode.time, start)[:-1, None] / step for episode, start in tails])
+    earlier = np.stack([memory_of(episode, start, encoding) for episode, start in tails])
+    memory = run_memory(earlier, actions, since[..., 0], encoding)
+    led = np.stack([_action_into(episode, start) for episode, start in tails])
+    moves = encode_moves(
+        np.stack([episode.static for episode in episodes]),
+        np.concatenate([led[:, None], actions], axis=1),
+        np.concatenate([earlier[:, None], memory], axis=1),
+        stack_padded([episode.known_future[start:] for episode, start in tails]),
+        stack_padded([_before(episode.time, start)[:, None] / step for episode, start in tails])[..., 0],
+        encoding,
+    )
+    seen = stack_padded([encoding(episode.observations[start:], "observation") for episode, start in tails])
+    opening = np.zeros((*seen.shape[:2], 1), np.float32)
+    opening[np.array(starts) == 0, 0] = 1.0
+    return np.concatenate([seen, moves, opening], axis=2)
+
+
+def _before(time: Float[np.ndarray, " row"], start: int) -> Float[np.ndarray, " tail"]:
+    """Time since the row before, from row `start` on; the median step for a first row, nothing is known of it."""
+    gaps = np.diff(time)
+    first = gaps[start - 1] if start else np.median(gaps) if len(gaps) else 1.0
+    return np.concatenate([[first], gaps[start:]])
+
+
+def _action_into(episode: Episode, start: int) -> Float[np.ndarray, " action"]:
+    """The action that led to a row; missing for the first one."""
+    return episode.actions[start - 1] if start else np.full(episode.actions.shape[1], np.nan, np.float32)
+
+
+def encode_plan(
+    histories: Episodes, plan: Plan, encoding: Encoding
+) -> tuple[Float[np.ndarray, "episode step move"], Float[np.ndarray, "episode step"]]:
+    """Predictor inputs of a plan, and the elapsed times in median steps."""
+    step = encoding.scaling.step
+    now = np.array([episode.time[-1] for episode in histories])
+    last = np.array([episode.time[-2] if episode.steps else episode.time[-1] - step for episode in histories])
+    leaving = np.concatenate([last[:, None], now[:, None], plan.time], axis=1)
+    since, elapsed = np.diff(leaving[:, :-1], axis=1) / step, np.diff(leaving[:, 1:], axis=1) / step
+    start = np.stack([memory_of(episode, episode.steps, encoding) for episode in histories])
+    memory = run_memory(start, plan.actions, since, encoding)
+    static = np.stack([episode.static for episode in histories])
+    moves = encode_moves(static, plan.actions, memory, plan.known_future, elapsed, encoding)
+    return moves, elapsed.astype(np.float32)
+
+
+def encode_targets(values: Float[np.ndarray, "*row target"], encoding: Encoding) -> Float[np.ndarray, "*row target"]:
+    """Targets as the readout sees them: scaled, or indices of categories; missing ones stay NaN."""
+    centre, scale = encoding.scaling.of(encoding.schema.targets)
+    return ((values - centre) / scale).astype(np.float32)
+
+
+def tabulate(data: Episodes, encoding: Encoding) -> Table:
+    """Encode a set of episodes."""
+    targets, seen = list(data.schema.target_indices), encoding.width("observation")
+    rows = encode_histories(tuple(data), encoding)
+    lengths = np.array([len(episode.time) for episode in data])
+    exists = np.arange(rows.shape[1]) < lengths[:, None]
+    # The move that leaves a row is the one that leads to the next, so it stands there already.
+    moves = np.zeros((*rows.shape[:2], move_width(encoding)), np.float32)
+    moves[:, :-1] = np.where(exists[:, 1:, None], rows[:, 1:, seen:-1], 0.0)
+    gaps = [np.append(np.diff(episode.time) / encoding.scaling.step, 1.0) for episode in data]
+    return Table(
+        history=rows[exists],
+        moves=moves[exists],
+        elapsed=np.concatenate(gaps).astype(np.float32),
+        targets=encode_targets(np.concatenate([episode.observations[:, targets] for episode in data]), encoding),
+        starts=np.concatenate([[0], np.cumsum(lengths)[:-1]]),
+        lengths=lengths,
+    )

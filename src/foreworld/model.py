@@ -1,0 +1,202 @@
+"""The world model: fit it to trajectories, ask it what happens if, save it and load it."""
+
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from foreworld import saving
+from foreworld.data.episodes import Episodes
+from foreworld.data.plan import Plan
+from foreworld.data.scaling import Encoding
+from foreworld.data.schema import Schema
+from foreworld.data.table import read
+from foreworld.errors import QuestionError
+from foreworld.evidence.baselines import Persistence, RidgeARX
+from foreworld.reasoning.calibrate import Calibration
+from foreworld.reasoning.forecast import encode_now, sample
+from foreworld.reasoning.held_out import calibrate, fit_support, forecast_held_out
+from foreworld.reasoning.imagination import Imagination
+from foreworld.reasoning.question import Do, build_plan
+from foreworld.reasoning.support import Support
+from foreworld.training.fit import train
+from foreworld.training.loop import Log
+from foreworld.world.config import FitConfig
+from foreworld.world.network import WorldNetwork
+
+if TYPE_CHECKING:
+    from foreworld.evidence.evaluate import Evaluation
+
+
+@dataclass(frozen=True)
+class WorldModel:
+    """A trained, calibrated world model, with the baselines that it has to beat.
+
+    Attributes:
+        config: how it was built and trained.
+        encoding: schema and scaling.
+        network: the ensemble.
+        calibration, support: what makes its intervals honest, and tells where they are not.
+        baselines: fitted to the same episodes, and evaluated with it always.
+        log: training metrics and collapse diagnostics by step.
+        about: data fingerprint and size, seed, versions.
+    """
+
+    config: FitConfig
+    encoding: Encoding
+    network: WorldNetwork
+    calibration: Calibration
+    support: Support
+    baselines: dict[str, Persistence | RidgeARX]
+    log: Log
+    about: dict[str, Any]
+
+    @classmethod
+    def fit(
+        cls,
+        data: Episodes,
+        *,
+        seed: int = 0,
+        objective: str = "jepa",
+        horizon: int | None = None,
+        config: FitConfig | None = None,
+        checkpoint: Path | None = None,
+        progress: bool | None = None,
+    ) -> "WorldModel":
+        """Train an ensemble, calibrate it on the episodes each member left out, and fit the baselines beside it.
+
+        Args:
+            data: at least two episodes.
+            seed: decides everything; the same seed, thread count and device give the same bits.
+            objective: what is predicted; `jepa` is the only one so far.
+            horizon: steps to look ahead; that of the configuration by default, and at most half a typical episode.
+            config: every other setting; the defaults are meant to do.
+            checkpoint: a folder for the state of training, from which an interrupted run resumes.
+            progress: a progress bar; by default on a terminal only.
+
+        Raises:
+            TrainingError: too few episodes, a diverged loss, or a checkpoint of another run.
+        """
+        settings = (config or FitConfig()).model_dump() | {"objective": objective}
+        if horizon is not None:
+            settings["horizon"] = horizon
+        trained = train(data, FitConfig(**settings), seed=seed, checkpoint=checkpoint, progress=progress)
+        network, encoding = trained.network, trained.encoding
+        held_out = forecast_held_out(network, encoding, data, trained.held_out, seed=seed)
+        ahead = trained.config.horizon
+        return cls(
+            config=trained.config,
+            encoding=encoding,
+            network=network,
+            calibration=calibrate(held_out, encoding),
+            support=fit_support(network, encoding, data, trained.held_out, seed=seed),
+            baselines={
+                "persistence": Persistence.fit(data, ahead, seed=seed),
+                "ridge-ARX": RidgeARX.fit(data, ahead, seed=seed),
+            },
+            log=trained.log,
+            about={
+                "data": data.fingerprint,
+                "episodes": len(data),
+                "rows": sum(episode.steps + 1 for episode in data),
+                "seed": seed,
+                "threads": torch.get_num_threads(),
+                "versions": {"torch": torch.__version__, "numpy": np.__version__, "python": platform.python_version()},
+            },
+        )
+
+    @property
+    def schema(self) -> Schema:
+        """What the columns mean."""
+        return self.encoding.schema
+
+    def imagine(
+        self,
+        history: Any,
+        do: Do | None = None,
+        *,
+        horizon: int | None = None,
+        future: Any = None,
+        members: int = 200,
+        seed: int = 0,
+    ) -> Imagination:
+        """What happens after each history if these actions are taken.
+
+        Args:
+            history: episodes up to now: `Episodes`, a frame or a file with the columns of the model.
+            do: actions by name, `{"insulin": 0.0, "carbs@30": 45.0}`; see `foreworld.reasoning.question.build_plan`.
+            horizon: steps to look ahead; the calibrated horizon by default. Further steps are marked unsupported.
+            future: planned rows after now: known-future values, and actions that `do` does not set.
+            members: futures to sample.
+            seed: of the sampling.
+
+        Raises:
+            DataError: a history that does not match the schema.
+            QuestionError: an action or a time that does not exist.
+        """
+        histories = self._read(history)
+        steps = self.config.horizon if horizon is None else horizon
+        if steps < 1:
+            raise QuestionError(f"the horizon is at least 1 step, not {steps}")
+        rows = None if future is None else self._read(future)
+        plan = build_plan(histories, self.encoding.scaling, do=do, horizon=steps, future=rows)
+        beliefs = encode_now(self.network, histories, self.encoding)
+        supported = self.support.check(beliefs, histories, plan, self.encoding.scaling)
+        return Imagination(self.forecast(histories, plan, members=members, seed=seed), supported, histories, plan)
+
+    def forecast(
+        self, histories: Episodes, plan: Plan, *, members: int = 200, seed: int = 0
+    ) -> Float[np.ndarray, "member episode step target"]:
+        """Calibrated futures of the targets in native units; `members` draws in all, spread over the ensemble."""
+        ensemble = self.config.members
+        beliefs = encode_now(self.network, histories, self.encoding)
+        draws = -(-members // ensemble)
+        drawn = sample(self.network, beliefs, histories, plan, self.encoding, draws=draws, seed=seed)
+        centre, scale = self.encoding.scaling.of(self.schema.targets)
+        futures = drawn.swapaxes(0, 1).reshape(draws * ensemble, *drawn.shape[2:])[:members] * scale + centre
+        return self._bounded(self.calibration.apply(futures))
+
+    def _bounded(
+        self, samples: Float[np.ndarray, "member episode step target"]
+    ) -> Float[np.ndarray, "member episode step target"]:
+        low = [-np.inf if variable.low is None else variable.low for variable in self.schema.targets]
+        high = [np.inf if variable.high is None else variable.high for variable in self.schema.targets]
+        return np.clip(samples, np.array(low, np.float32), np.array(high, np.float32))
+
+    def evaluate(self, data: Any, *, horizon: int | None = None, members: int = 200, seed: int = 0) -> "Evaluation":
+        """Score the model and its baselines on recorded episodes, which should be new to it."""
+        from foreworld.data.plan import cut
+        from foreworld.evidence.evaluate import evaluate, origins
+
+        episodes = self._read(data)
+        steps = self.config.horizon if horizon is None else horizon
+        places = origins(episodes, context=1, horizon=steps, seed=seed)
+        return evaluate({"foreworld": self, **self.baselines}, cut(episodes, places, steps), members=members, seed=seed)
+
+    def _read(self, data: Any) -> Episodes:
+        return data if isinstance(data, Episodes) else read(data, self.schema)
+
+    def card(self) -> dict[str, Any]:
+        """What the model is: schema, training data, settings, calibration and the last diagnostics; JSON-able."""
+        return saving.card(self)
+
+    def save(self, path: str | Path) -> None:
+        """Write a folder of JSON and safetensors with a manifest of hashes; whole or not at all.
+
+        Raises:
+            ArtifactError: the folder holds something else, or cannot be written.
+        """
+        saving.save(self, Path(path))
+
+    @classmethod
+    def load(cls, path: str | Path) -> "WorldModel":
+        """Read a saved model after checking every byte of it.
+
+        Raises:
+            ArtifactError: naming the file that is missing, altered or not ours.
+        """
+        return saving.load(Path(path))

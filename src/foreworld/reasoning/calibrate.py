@@ -1,0 +1,116 @@
+"""Split-conformal calibration by horizon: intervals that cover what they say on episodes never trained on.
+
+For each step and quantile level q the sampled quantile x_q is stretched about the (shifted) median m by a factor c_q,
+chosen on held-out episodes so that the share of truths below m + c_q (x_q - m) is q. This is conformalised quantile
+regression (Romano, Patterson, Candes, NeurIPS 2019) with a multiplicative score, level by level and one-sided, so the
+shape and the asymmetry of each forecast survive and every sampled future is moved monotonically, staying coherent.
+"""
+
+from statistics import NormalDist
+
+import numpy as np
+from jaxtyping import Float
+from pydantic import BaseModel, ConfigDict
+
+LEVELS = (0.025, 0.05, 0.1, 0.25, 0.75, 0.9, 0.95, 0.975)
+
+
+class Calibration(BaseModel):
+    """Corrections by step and target, indexed [step][target]; identity for targets that are not continuous.
+
+    Attributes:
+        levels: the quantile levels of `factors`.
+        shift: move of the median, in interquartile ranges of the forecast.
+        factors: stretch of each level about the median, [step][target][level].
+        cases, episodes: what it was measured on.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    levels: tuple[float, ...] = LEVELS
+    shift: list[list[float]]
+    factors: list[list[list[float]]]
+    cases: int
+    episodes: int
+
+    @property
+    def horizon(self) -> int:
+        """Steps that were calibrated."""
+        return len(self.shift)
+
+    def apply(
+        self, samples: Float[np.ndarray, "member episode step target"]
+    ) -> Float[np.ndarray, "member episode step target"]:
+        """Move the samples to their calibrated places. Steps beyond the last calibrated one take its correction."""
+        steps = np.minimum(np.arange(samples.shape[2]), self.horizon - 1)
+        shift = np.array(self.shift)[steps]
+        factors = np.array(self.factors)[steps]
+        members = samples.shape[0]
+        order = np.argsort(samples, axis=0, kind="stable")
+        ranked = np.take_along_axis(samples, order, axis=0)
+        level = (np.arange(members) + 0.5) / members
+        low, middle, high = np.quantile(ranked, [0.25, 0.5, 0.75], axis=0)
+        stretch = interpolate(level, self.levels, factors)
+        moved = middle + shift * (high - low) + stretch[:, None] * (ranked - middle)
+        moved = np.maximum.accumulate(moved, axis=0)
+        out = np.empty_like(samples)
+        np.put_along_axis(out, order, moved.astype(samples.dtype), axis=0)
+        return out
+
+
+def interpolate(
+    level: Float[np.ndarray, " member"], levels: tuple[float, ...], factors: Float[np.ndarray, "step target level"]
+) -> Float[np.ndarray, "member step target"]:
+    """Factors at any level: linear in the level's normal score, constant beyond the outermost."""
+    normal = np.vectorize(NormalDist().inv_cdf)
+    knots = normal(levels)
+    at = np.clip(normal(level), knots[0], knots[-1])
+    right = np.clip(np.searchsorted(knots, at, side="right"), 1, len(knots) - 1)
+    share = (at - knots[right - 1]) / (knots[right] - knots[right - 1])
+    columns = np.moveaxis(factors, -1, 0)
+    return columns[right - 1] * (1 - share)[:, None, None] + columns[right] * share[:, None, None]
+
+
+def fit_calibration(
+    samples: Float[np.ndarray, "member case step target"],
+    truth: Float[np.ndarray, "case step target"],
+    continuous: list[bool],
+    episodes: int,
+) -> Calibration:
+    """Choose shifts and factors on held-out cases.
+
+    Args:
+        samples: forecasts of episodes that the forecasting network was not trained on.
+        truth: what came; NaN where it was not observed.
+        continuous: which targets are to be calibrated.
+        episodes: how many episodes the cases come from.
+    """
+    quantiles = np.quantile(samples, [*LEVELS, 0.5], axis=0).astype(np.float64)
+    middle, levels = quantiles[-1], quantiles[:-1]
+    spread = levels[LEVELS.index(0.75)] - levels[LEVELS.index(0.25)]
+    steps, targets = truth.shape[1:]
+    shift = np.zeros((steps, targets))
+    factors = np.ones((steps, targets, len(LEVELS)))
+    for target in np.flatnonzero(continuous):
+        for step in range(steps):
+            seen = np.isfinite(truth[:, step, target])
+            if not seen.any():
+                continue
+            centre, width = middle[seen, step, target], np.maximum(spread[seen, step, target], 1e-9)
+            error = truth[seen, step, target] - centre
+            shift[step, target] = np.median(error / width)
+            rest = error - shift[step, target] * width
+            for index, level in enumerate(LEVELS):
+                reach = levels[index, seen, step, target] - centre
+                factors[step, target, index] = _factor(rest, reach, level)
+    return Calibration(shift=shift.tolist(), factors=factors.tolist(), cases=len(truth), episodes=episodes)
+
+
+def _factor(rest: Float[np.ndarray, " case"], reach: Float[np.ndarray, " case"], level: float) -> float:
+    """The stretch at which the quantile `reach` (from the median) is passed by the right share of truths."""
+    sign = 1.0 if level > 0.5 else -1.0
+    score = sign * rest / np.maximum(sign * reach, 1e-9)
+    share = level if level > 0.5 else 1 - level
+    rank = min(int(np.ceil((len(score) + 1) * share)), len(score)) - 1
+    # A negative stretch would fold the distribution over its median.
+    return float(max(np.sort(score)[rank], 0.0))

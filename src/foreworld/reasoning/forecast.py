@@ -1,0 +1,85 @@
+"""The one batched rollout behind every answer: ensemble members x noise draws x questions, with no loop over any."""
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from foreworld.data.episodes import Episodes
+from foreworld.data.plan import Plan
+from foreworld.data.scaling import Encoding
+from foreworld.data.tabulate import encode_histories, encode_plan
+from foreworld.world.network import WorldNetwork
+from foreworld.world.readout import Reading, binary_logits, deviation
+
+# Rows of one rollout chunk; bounds the memory of a forecast for thousands of questions.
+CHUNK_ROWS = 40_000
+
+
+def encode_now(
+    network: WorldNetwork, histories: Episodes, encoding: Encoding
+) -> Float[Tensor, "member episode latent"]:
+    """The belief after the last row of each history, from at most `context` rows."""
+    context = network.config.context
+    rows = torch.from_numpy(encode_histories(tuple(histories), encoding, context))
+    last = torch.tensor([min(len(episode.time), context) - 1 for episode in histories])
+    beliefs = []
+    with torch.no_grad():
+        for chunk, end in zip(rows.split(256), last.split(256), strict=True):
+            all_rows = network.encoder(chunk.expand(network.config.members, *chunk.shape))
+            beliefs.append(all_rows[:, torch.arange(len(end)), end])
+    return torch.cat(beliefs, dim=1)
+
+
+@torch.no_grad()
+def sample(
+    network: WorldNetwork,
+    beliefs: Float[Tensor, "member episode latent"],
+    histories: Episodes,
+    plan: Plan,
+    encoding: Encoding,
+    *,
+    draws: int,
+    seed: int,
+) -> Float[np.ndarray, "member draw episode step target"]:
+    """Sampled futures of the targets, before calibration, in scaled units; categories as indices.
+
+    Every draw has its own noise, the same for every question: futures of two plans differ by the plans alone.
+    """
+    moves, elapsed = (torch.from_numpy(array) for array in encode_plan(histories, plan, encoding))
+    members, horizon = network.config.members, plan.horizon
+    generator = torch.Generator().manual_seed(seed)
+    noise = torch.randn(members, draws, horizon, network.config.noise, generator=generator)
+    targets = encoding.schema.targets
+    uniform = torch.rand(members, draws, horizon, len(targets), generator=generator)
+    size = max(1, CHUNK_ROWS // (members * draws))
+    parts = []
+    for start in range(0, len(histories), size):
+        pick = slice(start, start + size)
+        count = beliefs[:, pick].shape[1]
+        rolled = network.rollout(
+            beliefs[:, pick].repeat_interleave(draws, 1),
+            moves[pick].repeat_interleave(draws, 0).expand(members, -1, -1, -1),
+            elapsed[pick].repeat_interleave(draws, 0).expand(members, -1, -1),
+            noise.repeat(1, count, 1, 1),
+        )
+        reading = network.readout(rolled)
+        parts.append(_draw(reading, uniform.repeat(1, count, 1, 1)).unflatten(1, (count, draws)).transpose(1, 2))
+    return torch.cat(parts, dim=2).numpy()
+
+
+def _draw(
+    reading: Reading, uniform: Float[Tensor, "member batch step target"]
+) -> Float[Tensor, "member batch step target"]:
+    """One value of each target from its distribution, by inverting its distribution function."""
+    values = []
+    for index, (variable, part) in enumerate(zip(reading.variables, reading.parts(), strict=True)):
+        chance = uniform[..., index]
+        if variable.kind == "continuous":
+            normal = torch.special.ndtri(chance.clamp(1e-6, 1 - 1e-6))
+            values.append(part[..., 0] + deviation(part[..., 1]) * normal)
+        else:
+            logits = binary_logits(part) if variable.kind == "binary" else part
+            below = torch.softmax(logits, dim=-1).cumsum(-1)[..., :-1]
+            values.append((chance[..., None] > below).sum(-1).to(chance.dtype))
+    return torch.stack(values, dim=-1)

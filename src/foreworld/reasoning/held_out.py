@@ -1,0 +1,114 @@
+"""Forecasts of episodes that the forecasting member never saw: what calibration and the support threshold rest on.
+
+Each member leaves out its own episodes, so every episode serves both training and calibration, and no forecast used for
+calibration comes from a network that was trained on its episode (cross-conformal prediction, Vovk 2015).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from foreworld.data.episodes import Episodes
+from foreworld.data.plan import cut
+from foreworld.data.scaling import Encoding
+from foreworld.reasoning.calibrate import Calibration, fit_calibration
+from foreworld.reasoning.forecast import encode_now, sample
+from foreworld.reasoning.support import RARE, REFERENCES, Support
+from foreworld.world.network import WorldNetwork
+
+CASES = 2000  # Held-out questions in all; more of them from the same episodes tell little new.
+DRAWS = 100
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Held-out questions, their answers before calibration, and the truth; scaled back to native units.
+
+    Attributes:
+        samples: of the one member that did not train on the episode.
+        truth: NaN where not observed.
+        group: position of the episode of each case.
+    """
+
+    samples: Float[np.ndarray, "draw case step target"]
+    truth: Float[np.ndarray, "case step target"]
+    group: Int[np.ndarray, " case"]
+
+
+def spread_origins(
+    data: Episodes, episodes: Int[np.ndarray, " episode"], *, horizon: int, limit: int
+) -> list[tuple[int, int]]:
+    """Up to `limit` (episode, row) origins, evenly over the rows that have `horizon` rows after them."""
+    places = [(int(index), row) for index in episodes for row in range(data[int(index)].steps - horizon + 1)]
+    if len(places) <= limit:
+        return places
+    return [places[int(place)] for place in np.linspace(0, len(places) - 1, limit)]
+
+
+def forecast_held_out(
+    network: WorldNetwork, encoding: Encoding, data: Episodes, held_out: list[Int[np.ndarray, " episode"]], *, seed: int
+) -> HeldOut:
+    """Ask each member about the episodes that it left out; an episode left out by several is asked about once."""
+    horizon = network.config.horizon
+    members = {tuple(fold.tolist()): member for member, fold in enumerate(held_out)}
+    samples, truth, group = [], [], []
+    centre, scale = encoding.scaling.of(encoding.schema.targets)
+    for fold, member in members.items():
+        origins = spread_origins(data, np.array(fold), horizon=horizon, limit=CASES // len(members))
+        if not origins:
+            continue
+        cases = cut(data, origins, horizon)
+        alone = only(network, encoding, member)
+        beliefs = encode_now(alone, cases.histories, encoding)
+        drawn = sample(alone, beliefs, cases.histories, cases.plan, encoding, draws=DRAWS, seed=seed + member)[0]
+        samples.append(drawn * scale + centre)
+        truth.append(cases.truth)
+        group.append([index for index, _ in origins])
+    return HeldOut(np.concatenate(samples, 1), np.concatenate(truth), np.concatenate(group))
+
+
+def only(network: WorldNetwork, encoding: Encoding, member: int) -> WorldNetwork:
+    """One member of the ensemble as an ensemble of one."""
+    alone = WorldNetwork(network.config.model_copy(update={"members": 1}), encoding, seed=0)
+    alone.load_state_dict({name: value[member : member + 1] for name, value in network.state_dict().items()})
+    return alone.requires_grad_(False)
+
+
+def calibrate(held_out: HeldOut, encoding: Encoding) -> Calibration:
+    """Calibration from held-out forecasts."""
+    continuous = [variable.kind == "continuous" for variable in encoding.schema.targets]
+    return fit_calibration(held_out.samples, held_out.truth, continuous, len(np.unique(held_out.group)))
+
+
+def fit_support(
+    network: WorldNetwork, encoding: Encoding, data: Episodes, held_out: list[Int[np.ndarray, " episode"]], *, seed: int
+) -> Support:
+    """Reference beliefs of each member from its training episodes, and how far its held-out beliefs are from them."""
+    rng = np.random.default_rng([seed, 3])
+    references, distances = [], []
+    for member, fold in enumerate(held_out):
+        alone = only(network, encoding, member)
+        seen = np.setdiff1d(np.arange(len(data)), fold)
+        references.append(_beliefs(alone, encoding, data, seen, REFERENCES, rng))
+        new = _beliefs(alone, encoding, data, fold, REFERENCES, rng)
+        distances.append(torch.cdist(new, references[-1]).min(-1).values[0])
+    threshold = float(torch.quantile(torch.cat(distances), RARE))
+    return Support(torch.cat(references), threshold, network.config.horizon)
+
+
+def _beliefs(
+    alone: WorldNetwork,
+    encoding: Encoding,
+    data: Episodes,
+    episodes: Int[np.ndarray, " episode"],
+    count: int,
+    rng: np.random.Generator,
+) -> Float[Tensor, "1 case latent"]:
+    """Beliefs at random rows. Always `count` of them, with repeats where there are fewer rows, to stack evenly."""
+    lengths = np.array([data[int(index)].steps + 1 for index in episodes], float)
+    chosen = rng.choice(episodes, size=count, p=lengths / lengths.sum())
+    histories = [data[int(index)].until(int(rng.integers(0, data[int(index)].steps + 1))) for index in chosen]
+    return encode_now(alone, Episodes(data.schema, tuple(histories)), encoding)

@@ -1,0 +1,133 @@
+"""The answer to *what happens if*: many futures, in native units, with intervals and an in-support flag."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from foreworld.data.episodes import Episodes
+from foreworld.data.frames import frame_from_columns
+from foreworld.data.plan import Plan
+from foreworld.data.schema import Variable
+from foreworld.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    import xarray
+
+LEVELS = (0.05, 0.10, 0.25, 0.50, 0.75, 0.90, 0.95)
+
+
+@dataclass(frozen=True)
+class Imagination:
+    """Sampled futures of the targets after each history, under a plan.
+
+    Attributes:
+        samples: calibrated futures in native units; one member is one coherent future. Categories are indices.
+        supported: whether history, actions and horizon lie within what training and calibration saw.
+        histories, plan: the question.
+    """
+
+    samples: Float[np.ndarray, "member episode step target"]
+    supported: Bool[np.ndarray, "episode step"]
+    histories: Episodes
+    plan: Plan
+
+    @property
+    def targets(self) -> tuple[Variable, ...]:
+        """The variables on the last axis of `samples`."""
+        return self.histories.schema.targets
+
+    def quantiles(self, levels: Sequence[float]) -> Float[np.ndarray, "level episode step target"]:
+        """Quantiles over members, in native units."""
+        return np.quantile(self.samples, np.asarray(levels, float), axis=0)
+
+    def to_frame(self, backend: str | None = None) -> Any:
+        """One row an (id, step, variable): mean, quantiles, unit and support, under the user's own column names.
+
+        A binary or categorical target has one row a category, named `variable=label`: mean is its probability, and the
+        quantiles are those of its indicator. The frame is of the kind that the history came in, unless `backend` says
+        `pyarrow`, `pandas` or `polars`.
+        """
+        names, units, values = self._long()
+        summary = {"mean": values.mean(0)}
+        for level, quantile in zip(LEVELS, np.quantile(values, LEVELS, axis=0), strict=True):
+            summary[f"q{round(level * 100):02d}"] = quantile
+        columns = self._keys(names)
+        columns |= {name: value.reshape(-1) for name, value in summary.items()}
+        columns["unit"] = np.tile(np.array(units, dtype=object), values.shape[1] * values.shape[2])
+        columns["supported"] = np.repeat(self.supported.reshape(-1), len(names))
+        return frame_from_columns(columns, backend or self.histories.backend)
+
+    def members_frame(self, backend: str | None = None) -> Any:
+        """Every sampled future: one row an (id, step, variable, member), with its value."""
+        names, _, values = self._long()
+        members = values.shape[0]
+        columns = {name: np.repeat(key, members) for name, key in self._keys(names).items()}
+        columns["member"] = np.tile(np.arange(members), values[0].size)
+        columns["value"] = np.moveaxis(values, 0, -1).reshape(-1)
+        return frame_from_columns(columns, backend or self.histories.backend)
+
+    def to_xarray(self) -> "xarray.Dataset":
+        """A dataset with dimensions member, episode and step, one variable a target, units as attributes."""
+        try:
+            import xarray
+        except ImportError as error:
+            raise MissingExtraError("to_xarray", "xarray") from error
+        schema = self.histories.schema
+        dims = ("member", "episode", "step")
+        variables = {
+            target.name: (dims, self.samples[..., index], {"units": target.unit})
+            for index, target in enumerate(self.targets)
+        }
+        time = self.plan.time
+        if schema.time_kind == "datetime":
+            time = (time * 1e6).round().astype("datetime64[us]").astype("datetime64[ns]")
+        coordinates = {
+            schema.id: ("episode", np.array([episode.id for episode in self.histories])),
+            schema.time: (("episode", "step"), time),
+            "step": np.arange(1, self.plan.horizon + 1),
+            "supported": (("episode", "step"), self.supported),
+        }
+        return xarray.Dataset(variables, coords=coordinates)
+
+    def plot(self, path: str | Path | None = None, episode: int = 0) -> Any:
+        """Fan chart of one episode: history, median and bands, the plan below. Returns the matplotlib figure."""
+        from foreworld.evidence.plots import fan_chart
+
+        figure = fan_chart(self, episode=episode)
+        if path is not None:
+            figure.savefig(path)
+        return figure
+
+    def _keys(self, names: Sequence[str]) -> dict[str, np.ndarray]:
+        schema = self.histories.schema
+        episodes, steps = self.plan.time.shape
+        count = len(names)
+        time = self.plan.time
+        if schema.time_kind == "datetime":
+            time = (time * 1e6).round().astype("datetime64[us]")
+        return {
+            schema.id: np.repeat(np.array([episode.id for episode in self.histories]), steps * count),
+            schema.time: np.repeat(time.reshape(-1), count),
+            "step": np.tile(np.repeat(np.arange(1, steps + 1), count), episodes),
+            "variable": np.tile(np.array(names, dtype=object), episodes * steps),
+        }
+
+    def _long(self) -> tuple[list[str], list[str], Float[np.ndarray, "member episode step name"]]:
+        """Row names and units, and the values: as they are, or an indicator for each category."""
+        names, units, values = [], [], []
+        for index, target in enumerate(self.targets):
+            value = self.samples[..., index]
+            if target.kind == "continuous":
+                names.append(target.name)
+                units.append(target.unit)
+                values.append(value)
+            labels = {"continuous": (), "binary": ("1",), "categorical": target.categories}[target.kind]
+            for code, label in enumerate(labels):
+                names.append(f"{target.name}={label}")
+                units.append("probability")
+                values.append(value == (1 if target.kind == "binary" else code))
+        return names, units, np.stack([np.asarray(value, np.float32) for value in values], axis=-1)

@@ -1,0 +1,48 @@
+"""Every setting of a world model and of its training. The defaults are chosen by measurement: see docs/decisions."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class FitConfig(BaseModel):
+    """How a world model is built and trained.
+
+    Attributes:
+        objective: what is predicted; `jepa` predicts the next belief.
+        members: networks in the ensemble; each leaves out its own share of the episodes.
+        latent: dimension of a belief.
+        hidden: width of every hidden layer.
+        noise: dimension of the exogenous noise of one transition.
+        context: rows of history that a belief is formed from, at most.
+        horizon: steps of the longest training rollout, and the horizon up to which intervals are calibrated.
+        regulariser, regulariser_weight: the guard against collapse.
+        prediction_weight: weight of the energy score between predicted and encoded beliefs.
+        grounding_weight: weight of the score of the targets read from predicted and from encoded beliefs.
+        stop_gradient: whether the encoded belief is a fixed target for the predicted one.
+        steps, batch, anchors, learning_rate, weight_decay: optimisation; `batch` histories a member and step, `anchors`
+            rollouts from each.
+        averaging: decay of the moving average of the weights, which is what is kept.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    objective: Literal["jepa"] = "jepa"
+    members: int = Field(5, ge=1)
+    latent: int = Field(32, ge=1)
+    hidden: int = Field(64, ge=1)
+    noise: int = Field(8, ge=1)
+    context: int = Field(96, ge=1)
+    horizon: int = Field(36, ge=1)
+    encoder: Literal["gru", "transformer"] = "gru"
+    regulariser: Literal["vicreg", "sigreg", "none"] = "vicreg"
+    regulariser_weight: float = 1.0
+    prediction_weight: float = 1.0
+    grounding_weight: float = 1.0
+    stop_gradient: bool = False
+    steps: int = Field(1000, ge=1)
+    batch: int = Field(16, ge=1)
+    anchors: int = Field(8, ge=1)
+    learning_rate: float = 2e-3
+    weight_decay: float = 1e-4
+    averaging: float = 0.99

@@ -1,0 +1,38 @@
+"""The three functions of a world model in one module: encode, predict, read, for an ensemble at once."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from foreworld.data.scaling import Encoding
+from foreworld.data.tabulate import history_width, move_width
+from foreworld.world.config import FitConfig
+from foreworld.world.encoder import BeliefEncoder
+from foreworld.world.predictor import Predictor
+from foreworld.world.readout import Readout
+
+
+class WorldNetwork(nn.Module):
+    """Encoder, predictor and readout with a leading ensemble axis on every tensor."""
+
+    def __init__(self, config: FitConfig, encoding: Encoding, *, seed: int):
+        super().__init__()
+        generator = torch.Generator().manual_seed(seed)
+        self.config = config
+        self.encoder = BeliefEncoder(config, history_width(encoding), generator=generator)
+        self.predictor = Predictor(config, move_width(encoding), generator=generator)
+        self.readout = Readout(config, encoding.schema.targets, generator=generator)
+
+    def rollout(
+        self,
+        belief: Float[Tensor, "member batch latent"],
+        moves: Float[Tensor, "member batch step move"],
+        elapsed: Float[Tensor, "member batch step"],
+        noise: Float[Tensor, "member batch step noise"],
+    ) -> Float[Tensor, "member batch step latent"]:
+        """Apply the predictor along a plan; no observation is read or invented on the way."""
+        beliefs = []
+        for move, span, eps in zip(moves.unbind(2), elapsed.unbind(2), noise.unbind(2), strict=True):
+            belief = self.predictor(belief, move, span, eps)
+            beliefs.append(belief)
+        return torch.stack(beliefs, dim=2)

@@ -1,0 +1,94 @@
+"""The JEPA objective: predict the next belief, keep beliefs from collapsing, ground them in the targets."""
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from foreworld.data.batches import Batch
+from foreworld.world.config import FitConfig
+from foreworld.world.network import WorldNetwork
+from foreworld.world.readout import Reading, reading_score
+from foreworld.world.regulariser import REGULARISERS
+from foreworld.world.scores import energy_score
+
+DRAWS = 2  # An energy score needs two independent draws.
+
+
+def jepa(
+    network: WorldNetwork, batch: Batch, config: FitConfig, generator: torch.Generator
+) -> dict[str, Float[Tensor, " member"]]:
+    """The terms of the loss, one value a member; `loss` is their weighted sum.
+
+    prediction: energy score of predicted beliefs against the encoded ones, over all steps of the rollouts.
+    grounding: score of the targets read from predicted beliefs; encoding: the same from encoded beliefs.
+    regulariser: penalty on the cloud of encoded beliefs.
+    """
+    beliefs = network.encoder(batch.history)
+    imagined = imagine(network, beliefs, batch, generator)
+    goal = batch.ahead(beliefs)
+    if config.stop_gradient:
+        goal = goal.detach()
+    truth = batch.ahead(batch.targets)
+    reached = batch.reached.to(beliefs)
+    latent = energy_score(imagined[0], imagined[1], goal)
+    terms = {
+        "prediction": _mean(latent, reached),
+        "grounding": _mean(read_score(network, imagined, truth).mean(-1), reached),
+        "encoding": _mean(read_score(network, beliefs[None], batch.targets).mean(-1), batch.valid.to(beliefs)),
+        "regulariser": REGULARISERS[config.regulariser](_cloud(beliefs, batch), generator),
+    }
+    terms["loss"] = (
+        config.prediction_weight * terms["prediction"]
+        + config.grounding_weight * (terms["grounding"] + terms["encoding"])
+        + config.regulariser_weight * terms["regulariser"]
+    )
+    return terms
+
+
+def imagine(
+    network: WorldNetwork,
+    beliefs: Float[Tensor, "member batch time latent"],
+    batch: Batch,
+    generator: torch.Generator,
+) -> Float[Tensor, "draw member batch anchor step latent"]:
+    """Roll out from every anchor with independent noise draws."""
+    members, size, _, latent = beliefs.shape
+    anchors, steps = batch.moves.shape[2:4]
+    start = beliefs.gather(2, batch.anchors[..., None].expand(-1, -1, -1, latent)).flatten(1, 2)
+    noise = torch.randn(members, DRAWS * size * anchors, steps, network.config.noise, generator=generator)
+    rolled = network.rollout(
+        start.repeat(1, DRAWS, 1),
+        batch.moves.flatten(1, 2).repeat(1, DRAWS, 1, 1),
+        batch.elapsed.flatten(1, 2).repeat(1, DRAWS, 1),
+        noise.to(beliefs),
+    )
+    return rolled.unflatten(1, (DRAWS, size, anchors)).movedim(1, 0)
+
+
+def read_score(
+    network: WorldNetwork,
+    beliefs: Float[Tensor, "draw member *batch latent"],
+    truth: Float[Tensor, "member *batch target"],
+) -> Float[Tensor, "member *batch target"]:
+    """Score of the targets read from beliefs."""
+    reading = network.readout(beliefs.movedim(0, 1))
+    return reading_score(Reading(reading.outputs.movedim(1, 0), reading.variables), truth)
+
+
+def _mean(values: Float[Tensor, "member *batch"], weights: Float[Tensor, "member *batch"]) -> Float[Tensor, " member"]:
+    return (values * weights).flatten(1).sum(1) / weights.flatten(1).sum(1).clamp(min=1)
+
+
+def _cloud(beliefs: Float[Tensor, "member batch time latent"], batch: Batch) -> Float[Tensor, "member sample latent"]:
+    """Encoded beliefs as one sample a member; rows past the end of an episode repeat its last belief's place in line."""
+    if bool(batch.valid.all()):
+        return beliefs.flatten(1, 2)
+    count = int(batch.valid.flatten(1).sum(1).min())
+    chosen = torch.stack([valid.nonzero()[:count, 0] for valid in batch.valid.flatten(1)])
+    return beliefs.flatten(1, 2).gather(1, chosen[..., None].expand(-1, -1, beliefs.shape[-1]))
+
+
+Objective = Callable[[WorldNetwork, Batch, FitConfig, torch.Generator], dict[str, Float[Tensor, " member"]]]
+OBJECTIVES: dict[str, Objective] = {"jepa": jepa}
