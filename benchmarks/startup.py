@@ -1,6 +1,6 @@
 """How long it takes to import foreworld and to see its help: the median of ten runs each, in fresh processes.
 
-    python benchmarks/startup.py [--json]
+python benchmarks/startup.py [--json]
 """
 
 import json

@@ -1,6 +1,8 @@
 """The commands about a model: fit it to a table, evaluate it, ask it, look at it."""
 
 import io
+from importlib.util import find_spec
+from json import loads
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -137,9 +139,10 @@ def evaluate(
     if out is not None:
         write_table(evaluation.to_frame(), out)
     if json:
-        emit(evaluation.to_json())
+        emit(loads(evaluation.to_json()))
     else:
-        show_text(evaluation.table())
+        show_text(f"CRPS, with a 90% interval\n{table(evaluation.table())}\n")
+        show_text(f"share of truths within the 90% interval\n{table(evaluation.table(metric='coverage_90'))}")
     if out is not None:
         say(f"wrote {out}")
 
@@ -177,6 +180,8 @@ def imagine(
     deeds = options.interventions(do)
     for path, name, forms in ((out, "--out", TABLES), (members, "--members", TABLES), (plot, "--plot", PICTURES)):
         check_suffix(path, name, forms)
+    if plot is not None and find_spec("matplotlib") is None:
+        raise MissingExtraError("--plot", "plot")
     answer = WorldModel.load(model).imagine(history, deeds, horizon=horizon, future=future, members=samples, seed=seed)
     frame = answer.to_frame()
     if plot is not None:
@@ -214,10 +219,7 @@ def _draw(answer: "Imagination", path: Path) -> None:
     from foreworld.artifacts import write_bytes
 
     picture = io.BytesIO()
-    try:
-        answer.plot().savefig(picture, format=path.suffix[1:].lower())
-    except ImportError as error:
-        raise MissingExtraError("--plot", "plot") from error
+    answer.plot().savefig(picture, format=path.suffix[1:].lower())
     write_bytes(path, picture.getvalue())
 
 

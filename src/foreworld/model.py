@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from jaxtyping import Float
+from pydantic import ValidationError
 
 from foreworld import saving
 from foreworld.data.episodes import Episodes
 from foreworld.data.plan import Plan
 from foreworld.data.scaling import Encoding
 from foreworld.data.schema import Schema
-from foreworld.data.table import read
-from foreworld.errors import QuestionError
+from foreworld.data.table import read, read_planned
+from foreworld.errors import QuestionError, TrainingError
 from foreworld.evidence.baselines import Persistence, RidgeARX
 from foreworld.reasoning.calibrate import Calibration
 from foreworld.reasoning.forecast import encode_now, sample
@@ -30,6 +31,8 @@ from foreworld.world.network import WorldNetwork
 
 if TYPE_CHECKING:
     from foreworld.evidence.evaluate import Evaluation
+
+CASES = 2000  # Questions of one evaluation; more from the same episodes would hardly narrow the intervals.
 
 
 @dataclass(frozen=True)
@@ -79,12 +82,17 @@ class WorldModel:
             progress: a progress bar; by default on a terminal only.
 
         Raises:
-            TrainingError: too few episodes, a diverged loss, or a checkpoint of another run.
+            TrainingError: too few episodes, an impossible setting, a diverged loss, or a checkpoint of another run.
         """
         settings = (config or FitConfig()).model_dump() | {"objective": objective}
         if horizon is not None:
             settings["horizon"] = horizon
-        trained = train(data, FitConfig(**settings), seed=seed, checkpoint=checkpoint, progress=progress)
+        try:
+            config = FitConfig.model_validate(settings)
+        except ValidationError as error:
+            problem = error.errors()[0]
+            raise TrainingError(f"{problem['loc'][0]}: {problem['msg']}, not {problem['input']!r}") from None
+        trained = train(data, config, seed=seed, checkpoint=checkpoint, progress=progress)
         network, encoding = trained.network, trained.encoding
         held_out = forecast_held_out(network, encoding, data, trained.held_out, seed=seed)
         ahead = trained.config.horizon
@@ -140,10 +148,16 @@ class WorldModel:
         """
         histories = self._read(history)
         steps = self.config.horizon if horizon is None else horizon
-        if steps < 1:
-            raise QuestionError(f"the horizon is at least 1 step, not {steps}")
-        rows = None if future is None else self._read(future)
+        if steps < 1 or members < 1:
+            raise QuestionError(f"a horizon of {steps} steps and {members} members: at least one is needed of each")
+        if not len(histories):
+            raise QuestionError("there is no history to start from")
+        rows = None if future is None else future if isinstance(future, Episodes) else read_planned(future, self.schema)
         plan = build_plan(histories, self.encoding.scaling, do=do, horizon=steps, future=rows)
+        return self.follow(histories, plan, members=members, seed=seed)
+
+    def follow(self, histories: Episodes, plan: Plan, *, members: int = 200, seed: int = 0) -> Imagination:
+        """What happens after each history under a plan that is already spelled out."""
         beliefs = encode_now(self.network, histories, self.encoding)
         supported = self.support.check(beliefs, histories, plan, self.encoding.scaling)
         return Imagination(self.forecast(histories, plan, members=members, seed=seed), supported, histories, plan)
@@ -165,7 +179,7 @@ class WorldModel:
     ) -> Float[np.ndarray, "member episode step target"]:
         low = [-np.inf if variable.low is None else variable.low for variable in self.schema.targets]
         high = [np.inf if variable.high is None else variable.high for variable in self.schema.targets]
-        return np.clip(samples, np.array(low, np.float32), np.array(high, np.float32))
+        return np.clip(samples, np.array(low), np.array(high))
 
     def evaluate(self, data: Any, *, horizon: int | None = None, members: int = 200, seed: int = 0) -> "Evaluation":
         """Score the model and its baselines on recorded episodes, which should be new to it."""
@@ -174,11 +188,14 @@ class WorldModel:
 
         episodes = self._read(data)
         steps = self.config.horizon if horizon is None else horizon
-        places = origins(episodes, context=1, horizon=steps, seed=seed)
+        places = origins(episodes, context=1, horizon=steps, limit=CASES, seed=seed)
         return evaluate({"foreworld": self, **self.baselines}, cut(episodes, places, steps), members=members, seed=seed)
 
     def _read(self, data: Any) -> Episodes:
-        return data if isinstance(data, Episodes) else read(data, self.schema)
+        """Episodes as the model knows them: another schema may number the same categories otherwise."""
+        if not isinstance(data, Episodes):
+            return read(data, self.schema)
+        return data if data.schema == self.schema or not len(data) else read(data.to_frame(), self.schema)
 
     def card(self) -> dict[str, Any]:
         """What the model is: schema, training data, settings, calibration and the last diagnostics; JSON-able."""

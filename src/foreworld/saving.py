@@ -1,4 +1,4 @@
-"""A world model as a folder: JSON and safetensors, every file hashed in the manifest; nothing on this path runs code."""
+"""A world model as a folder of JSON and safetensors, each file hashed in the manifest; nothing on this path runs code."""
 
 import json
 from pathlib import Path
@@ -52,7 +52,7 @@ def load(folder: Path) -> "WorldModel":
         settings = json.loads(files["config.json"])
         config = FitConfig.model_validate(settings["config"])
         schema = Schema.model_validate_json(files["schema.json"])
-        encoding = Encoding(schema, Scaling.model_validate_json(files["scaling.json"]))
+        encoding = Encoding(schema, Scaling.model_validate_json(files["scaling.json"]), config.memory)
         calibration = json.loads(files["calibration.json"])
         threshold = float(calibration.pop("support_threshold"))
         tensors = {
@@ -95,9 +95,7 @@ def card(model: "WorldModel") -> dict[str, Any]:
             "held_out_episodes": model.calibration.episodes,
             "horizon": model.calibration.horizon,
         },
-        "diagnostics": {
-            name: value for row in model.log for name, value in row.items() if name in model.log[-1] and name != "step"
-        },
+        "diagnostics": {name: value for name, value in model.log[-1].items() if name != "step"},
         "about": model.about,
     }
 
@@ -115,8 +113,8 @@ def readme(model: "WorldModel") -> str:
         f"Trained on {model.about['episodes']} episodes ({model.about['rows']} rows, data {model.about['data'][:12]}), "
         f"seed {model.about['seed']}.\n"
         f"Intervals are calibrated up to {model.calibration.horizon} steps of {model.encoding.scaling.step:g} "
-        f"{model.schema.time_unit}, on {model.calibration.cases} cases from {model.calibration.episodes} episodes, each "
-        "forecast by a network that was not trained on it.\n\n"
+        f"{model.schema.time_unit}, on {model.calibration.cases} cases from {model.calibration.episodes} episodes, "
+        "each forecast by a network that was not trained on it.\n\n"
         f"| column | role | kind | unit |\n|---|---|---|---|\n{columns}\n\n"
         f"Diagnostics at the end of training:\n\n{diagnostics}\n\n"
         "Answers are valid for cases like the training data; others are marked `supported = false`. They describe "

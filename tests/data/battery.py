@@ -27,10 +27,11 @@ ZONES = [ISO[0] + "Z", "2026-01-01T03:00:00+02:00", "2026-01-01 02:00:00.0+0000"
 SOME_ZONES = [ISO[0] + "Z", ISO[1], ISO[2] + "Z", ISO[3] + "+01:00"]
 CLOCK_BACK = [ISO[0], ISO[1], ISO[1], ISO[2]]
 CLOSE = pa.array([0, 1, 2000, 3000] * 2, pa.timestamp("ns"))
+DAYS = [date(2026, 1, day) for day in ALL]
 HOURS = [timedelta(hours=hour) for hour in range(4)]
 DICTIONARY = pa.array(CLEAN["mood"]).dictionary_encode()
 AS_BINARY, AS_LABEL = {"kinds": {"glucose": "binary"}}, {"kinds": {"glucose": "categorical"}}
-END = {"terminated": "end"}
+END, POSITIVE = {"terminated": "end"}, {"bounds": {"insulin": (0.0, None)}}
 ODD_NAMES = ("血糖 (mmol/L) 🩸", 'a,"b";c', "<img src=x onerror=alert(1)>", "two\nlines", "a.b")
 READ, MISSING, BINARY, LABELS = "read", "missing stays missing", "a binary variable", "a categorical variable"
 SECONDS = "seconds since 1970 UTC"
@@ -58,11 +59,11 @@ CASES = (
     no("value of 1e308", "glucose", (2, 6), "beyond 1e30", glucose=[5.5, 1e308, 7.0, 8.0] * 2),
     no("integer beyond 2^53", "glucose", (2, 6), "beyond 2^53", glucose=[1, 2**53 + 1, 3, 4] * 2),
     no("integer beyond 64 bits", "glucose", (2, 6), "2^53", glucose=pa.array([1, 2**63, 3, 4] * 2, pa.uint64())),
-    no("value outside its bounds", "glucose", (4, 8), "outside", roles={"bounds": {"glucose": (0, 7.5)}}),
-    ok("value on its bounds", READ, same, roles={"bounds": {"glucose": (4.5, 9), "insulin": (0, None)}}),
-    no("value outside its bounds, at predict", "insulin", (1,), "outside", insulin=[-1, *range(7)], predict=True),
-    no("bounds in the wrong order", "glucose", (), "not below", roles={"bounds": {"glucose": (9, 0)}}),
-    no("bounds of a label", "mood", (), "continuous", roles={"bounds": {"mood": (0, 1)}}),
+    no("value outside its bounds", "glucose", (4, 8), "outside", roles={"bounds": {"glucose": (0.0, 7.5)}}),
+    ok("value on its bounds", READ, same, roles={"bounds": {"glucose": (4.5, 9.0), "insulin": (0.0, None)}}),
+    no("value outside its bounds, at predict", "insulin", (1,), "outside", insulin=[-1, *range(7)], roles=POSITIVE, predict=True),
+    no("bounds in the wrong order", "glucose", (), "not below", roles={"bounds": {"glucose": (9.0, 0.0)}}),
+    no("bounds of a label", "mood", (), "continuous", roles={"bounds": {"mood": (0.0, 1.0)}}),
     # Numbers, truth values and labels
     no("text among numbers", "glucose", (3,), "'abc' is", glucose=[5.5, 6.0, "abc", 8.0, 4.5, 5.0, 6.0, 9.0]),
     no("true/false among numbers", "glucose", (2, 6), "is", glucose=[5.5, True, 7.5, 8] * 2, loaders=("csv", "pandas")),
@@ -70,7 +71,8 @@ CASES = (
     no("some decimal commas", "glucose", (2, 6), "'6,2' is not a number", glucose=["5.5", "6,2", "7.5", "8.0"] * 2),
     no("numbers as text", "glucose", ALL, "as text", glucose=["5.5", "6.2", "7.5", "8.0"] * 2, loaders=TYPED),
     no("a number among labels", "mood", (4, 8), "'3.5' in a column of text", mood=["low", "low", "<3", "3.5"] * 2),
-    no("dates as a variable", "glucose", None, "", glucose=[date(2026, 1, day) for day in ALL]),
+    no("dates as a variable", "glucose", ALL, "'2026-01-01' is not a number", glucose=DAYS, loaders=("csv",)),
+    no("dates as a variable, typed", "glucose", (), "values of type date32", glucose=DAYS, loaders=TYPED),
     no("lists in cells", "glucose", (), "cannot be a variable", glucose=[[1.0, 2.0]] * 8, loaders=TYPED),
     no("more than 1,000 labels", "mood", (), "1001 different labels", change=LONG),
     ok("true/false", BINARY, lambda e: kind(e) == "binary", glucose=[True, False, False, True] * 2),
@@ -86,7 +88,7 @@ CASES = (
         glucose=[1, 20, None, 1] * 2,
         roles=AS_LABEL,
     ),
-    no("fractions declared labels", "glucose", (2, 6), "1.5", glucose=[1.0, 1.5, 2.0, 3.0] * 2, roles=AS_LABEL),
+    no("fractions declared labels", "glucose", (2, 6), "1.5", glucose=[1, 1.5, 2, 3] * 2, roles=AS_LABEL, loaders=TYPED),
     ok("dictionary column", LABELS, lambda e: e.schema.observations[1].categories == ("bad", "good"), mood=DICTIONARY),
     ok("nullable integers", MISSING, lambda e: gaps(e) == [1, 1], glucose=pa.array([5, None, 7, 8] * 2, pa.int32())),
     ok("decimal type", READ, same, glucose=[Decimal(str(value)) for value in CLEAN["glucose"]]),
@@ -117,7 +119,7 @@ CASES = (
     no("missing id", "id", (2, 8), "the id is missing", id=["a", None, "a", "a", "b", "b", "b", None]),
     no("empty id", "id", (2, 8), "the id is missing", id=["a", "", "a", "a", "b", "b", "b", ""]),
     ok("integer ids", READ, lambda e: [x.id for x in e] == [9, 10], id=[9] * 4 + [10] * 4),
-    ok("whole ids stored as floats", "integer ids", lambda e: [x.id for x in e] == [9, 10], id=[9.0] * 4 + [10.0] * 4),
+    ok("whole ids stored as floats", "integer ids", lambda e: [x.id for x in e] == [9, 10], id=[9.0] * 4 + [10.0] * 4, loaders=TYPED),
     ok("ids with leading zeros", "text ids", lambda e: [x.id for x in e] == ["007", "7"], id=["007"] * 4 + ["7"] * 4),
     no("fractional ids", "id", ALL, "1.5 is no id", id=[1.5] * 8, loaders=TYPED),
     no("true/false ids", "id", (), "not true/false", id=[True] * 4 + [False] * 4, loaders=TYPED),

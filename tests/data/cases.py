@@ -57,6 +57,9 @@ class Case:
     predict: bool = False
     loaders: tuple[str, ...] = LOADERS
 
+    def __str__(self) -> str:
+        return self.name
+
     @property
     def table(self) -> dict[str, Any]:
         columns = {name: values for name, values in (CLEAN | dict(self.change)).items() if values is not None}

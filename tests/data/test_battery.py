@@ -1,7 +1,6 @@
 """Every dirty table ends in what the battery says: the same episodes from each loader, or one error that points at the place."""
 
 import csv
-import re
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +76,7 @@ def load(case: Case, loader: str, folder: Path) -> Episodes:
     return Episodes.from_frame(source, **roles)
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if case.means], ids=lambda case: case.name)
+@pytest.mark.parametrize("case", [case for case in CASES if case.means], ids=str)
 def test_accepted_tables_give_the_same_episodes_from_every_loader(case: Case, tmp_path: Path):
     loaded = [load(case, loader, tmp_path) for loader in case.loaders]
     assert len({data.fingerprint for data in loaded}) == 1
@@ -88,24 +87,26 @@ def test_accepted_tables_give_the_same_episodes_from_every_loader(case: Case, tm
             assert (np.diff(episode.time) > 0).all()
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if case.means], ids=lambda case: case.name)
+@pytest.mark.parametrize("case", [case for case in CASES if case.means and len(case.table) < 100], ids=str)
 def test_only_missing_cells_become_missing_values(case: Case, tmp_path: Path):
-    data = load(case, "csv", tmp_path)
+    data = load(case, "csv" if "csv" in case.loaders else "parquet", tmp_path)
+    frame = data.to_frame()
     for role in ("observation", "action", "known_future"):
         for variable in data.schema.of(role):
             cells = pa.array(case.table[variable.name])
             empty = sum(value in (None, "") or value != value for value in cells.to_pylist())
-            assert data.to_frame()[variable.name].null_count == empty
+            assert frame[variable.name].null_count == empty
 
 
 @pytest.mark.parametrize("loader", LOADERS)
-@pytest.mark.parametrize("case", [case for case in CASES if not case.means], ids=lambda case: case.name)
+@pytest.mark.parametrize("case", [case for case in CASES if not case.means], ids=str)
 def test_refused_tables_are_told_apart_by_source_column_and_rows(case: Case, loader: str, tmp_path: Path):
     if loader not in case.loaders:
         return
-    with pytest.raises(DataError, match=re.escape(case.says)) as caught:
+    with pytest.raises(DataError) as caught:
         load(case, loader, tmp_path)
     error = caught.value
+    assert case.says in str(error)
     roles_only = "role" in str(error)
     source = "frame" if loader in ("pandas", "polars") else str(tmp_path / f"table.{loader}")
     assert error.source == source or roles_only
@@ -114,7 +115,7 @@ def test_refused_tables_are_told_apart_by_source_column_and_rows(case: Case, loa
     assert len(str(error)) < 500
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", [case for case in CASES if len(case.table) < 100], ids=str)
 def test_frames_are_left_as_they_were(case: Case):
     frame = pandas_frame(case.table)
     before = frame.copy(deep=True)

@@ -38,6 +38,15 @@ class Batch:
         flat = index.flatten(2)[..., None].expand(-1, -1, -1, rows.shape[-1])
         return rows.gather(2, flat).unflatten(2, index.shape[2:])
 
+    def existing(self, rows: Float[Tensor, "member batch time value"]) -> Float[Tensor, "member sample value"]:
+        """The values of the rows that exist, in one line a member, all cut to the length of the shortest."""
+        flat, valid = rows.flatten(1, 2), self.valid.flatten(1)
+        if bool(valid.all()):
+            return flat
+        count = int(valid.sum(1).min())
+        index = torch.stack([present.nonzero()[:count, 0] for present in valid])
+        return flat.gather(1, index[..., None].expand(-1, -1, flat.shape[-1]))
+
 
 class Sampler:
     """Draws batches for all members, each from its own episodes. The batch of a step depends on seed and step alone."""

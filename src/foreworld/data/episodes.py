@@ -31,11 +31,11 @@ class Episode:
     """
 
     id: str | int
-    time: Float64[np.ndarray, " T+1"]
-    observations: Float[np.ndarray, "T+1 observation"]
-    actions: Float[np.ndarray, "T action"]
+    time: Float64[np.ndarray, " row"]
+    observations: Float[np.ndarray, "row observation"]
+    actions: Float[np.ndarray, "row-1 action"]
     static: Float[np.ndarray, " static"]
-    known_future: Float[np.ndarray, "T+1 known"]
+    known_future: Float[np.ndarray, "row known"]
     pending: Float[np.ndarray, " action"]
     terminated: bool = False
     truncated: bool = False

@@ -112,8 +112,7 @@ def _from_frame(frame: Any, names: Sequence[str], optional: Sequence[str], label
     data = native.lazy().collect(backend="pyarrow") if isinstance(native, nw.LazyFrame) else native
     backend = native.implementation.value
     wanted = _choose(data.columns, names, optional, label)
-    columns = {name: _column_of(data[name], name, label) for name in wanted}
-    return RawTable(columns, label, backend if backend in BACKENDS else "pyarrow")
+    return RawTable(_columns(data.select(wanted), label), label, backend if backend in BACKENDS else "pyarrow")
 
 
 def _choose(available: Sequence[Any], names: Sequence[str], optional: Sequence[str], source: str) -> list[str]:
@@ -141,55 +140,56 @@ def _refuse_repeated(names: Sequence[Any], source: str) -> None:
         seen.add(name)
 
 
+def _columns(frame: Any, source: str) -> dict[str, pa.ChunkedArray]:
+    """All columns as Arrow: in one go, or where there are Python objects among them, one by one."""
+    if nw.Object not in frame.schema.values():
+        try:
+            table = frame.to_arrow()
+            return {name: table[name] for name in frame.columns}
+        except (pa.ArrowException, OverflowError, TypeError, ValueError):
+            pass
+    return {name: _column_of(frame[name], name, source) for name in frame.columns}
+
+
 def _column_of(series: Any, name: str, source: str) -> pa.ChunkedArray:
     """One column as Arrow; a column that mixes types is refused with the rows of the less frequent ones."""
     try:
         array = series.to_arrow()
     except (pa.ArrowException, OverflowError, TypeError, ValueError) as error:
-        raise _mixed(series.to_list(), name, source, str(error)) from None
-    if series.dtype == nw.Object and pa.types.is_temporal(array.type):
-        array = _same_clock(series.to_list(), array, name, source)
+        _refuse_mixture(series.to_list(), name, source)
+        raise DataError(f"values that cannot be read: {error}", source=source, column=name) from None
+    if series.dtype == nw.Object:
+        # Arrow settles on one type here without a word: true becomes 1.0, and all datetimes get the first one's zone.
+        _refuse_mixture(series.to_list(), name, source)
+        if pa.types.is_timestamp(array.type) and array.type.tz:
+            array = array.cast(pa.timestamp("us", "UTC"))
     return array if isinstance(array, pa.ChunkedArray) else pa.chunked_array([array])
 
 
-def _mixed(values: list[Any], name: str, source: str, detail: str) -> DataError:
+def _refuse_mixture(values: list[Any], name: str, source: str) -> None:
     families = np.array([_family(value) for value in values])
-    present, counts = np.unique(families[families != "missing"], return_counts=True)
-    usual = present[np.argmax(np.where(present == "huge integer", 0, counts))] if len(present) else ""
-    odd = np.flatnonzero((families != usual) & (families != "missing"))
-    if not len(odd):
-        if usual == "huge integer":
-            odd = np.flatnonzero(families == usual)
-        else:
-            return DataError(f"values that cannot be read: {detail}", source=source, column=name)
-    value = values[odd[0]]
-    if families[odd[0]] == "huge integer":
-        problem = f"{value} is beyond 2^53, where a float no longer holds every integer"
-    else:
-        problem = f"{value!r} is {families[odd[0]]} in a column of type {usual}"
-    return DataError(problem, source=source, column=name, rows=(odd + 1).tolist())
+    known = families != "missing"
+    huge = families == "an integer beyond 2^53"
+    present, counts = np.unique(families[known & ~huge], return_counts=True)
+    odd = known & (families != present[np.argmax(counts)]) if len(present) else huge
+    if odd.any():
+        first = int(np.argmax(odd))
+        usual = f" in a column of {present[np.argmax(counts)]}" if len(present) else ""
+        problem = f"{values[first]!r} is {families[first]}{usual}"
+        raise DataError(problem, source=source, column=name, rows=(np.flatnonzero(odd) + 1).tolist())
 
 
 def _family(value: Any) -> str:
-    if value is None or value != value:
+    """What a cell of a column of Python objects is; pandas has missing values of its own, known by their type's name."""
+    kind = type(value).__name__
+    if value is None or kind in ("NAType", "NaTType") or (isinstance(value, float) and value != value):
         return "missing"
     if isinstance(value, bool | np.bool_):
         return "true/false"
-    if isinstance(value, int) and abs(value) > 2**53:
-        return "huge integer"
-    if isinstance(value, int | float | np.number) or type(value).__name__ == "Decimal":
+    if isinstance(value, int) and abs(value) >= 2**53:
+        return "an integer beyond 2^53"
+    if isinstance(value, int | float | np.number) or kind == "Decimal":
         return "number"
-    return "text" if isinstance(value, str) else type(value).__name__
-
-
-def _same_clock(values: list[Any], array: pa.Array, name: str, source: str) -> pa.Array:
-    """Arrow reads the first value's zone into all of them, so a column of Python datetimes is looked at one by one."""
-    naive = np.array([not getattr(value, "tzinfo", None) for value in values])
-    known = np.array([value == value and value is not None for value in values])
-    if (naive & known).any() and (~naive & known).any():
-        rows = (np.flatnonzero(naive & known) + 1).tolist()
-        problem = "these datetimes have no time zone and others in the column have one"
-        raise DataError(problem, source=source, column=name, rows=rows)
-    if pa.types.is_date(array.type) and any(isinstance(value, datetime) for value in values):
-        raise DataError("dates and datetimes are mixed; convert the column to datetimes", source=source, column=name)
-    return array.cast(pa.timestamp("us", "UTC")) if not naive[known].any() and known.any() else array
+    if isinstance(value, datetime):
+        return "datetime with time zone" if value.tzinfo else "datetime without time zone"
+    return "text" if isinstance(value, str) else kind

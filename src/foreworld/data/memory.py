@@ -1,7 +1,8 @@
 """What is still at work of the actions taken so far: leaky sums of each action over several time constants.
 
-z_t = exp(-dt / tau) z_t-1 + a_t. A dose acts long after it was given; with its decaying sums at hand, the predictor need
-not rediscover that a belief has to carry it. Linear compartments, as in pharmacokinetics, are combinations of such sums.
+z_t = exp(-dt / tau) z_t-1 + a_t. A dose acts long after it was given; with its decaying sums at hand, the predictor
+need not rediscover that a belief has to carry it. Linear compartments, as in pharmacokinetics, are combinations of such
+sums.
 """
 
 from collections.abc import Sequence
@@ -12,12 +13,10 @@ from jaxtyping import Float
 from foreworld.data.episodes import Episode
 from foreworld.data.scaling import Encoding
 
-TIME_CONSTANTS = (3.0, 9.0, 27.0, 81.0)  # median steps
-
 
 def memory_width(encoding: Encoding) -> int:
     """Numbers that the memory of one row takes."""
-    return len(TIME_CONSTANTS) * sum(variable.width for variable in encoding.schema.actions)
+    return len(encoding.memory) * sum(variable.width for variable in encoding.schema.actions)
 
 
 def doses(values: Float[np.ndarray, "*row action"], encoding: Encoding) -> Float[np.ndarray, "*row sum"]:
@@ -32,15 +31,15 @@ def doses(values: Float[np.ndarray, "*row action"], encoding: Encoding) -> Float
         [np.full(variable.width, encoding.scaling.variables[variable.name].impulse) for variable in variables]
         or [np.zeros(0, bool)]
     )
-    shares = [np.where(impulse, 1.0, 1 - np.exp(-1 / tau)) for tau in TIME_CONSTANTS]
-    return np.concatenate([encoded * share for share in shares], axis=-1, dtype=np.float32)
+    shares = [np.where(impulse, 1.0, 1 - np.exp(-1 / tau)) for tau in encoding.memory]
+    return np.concatenate([encoded[..., :0]] + [encoded * share for share in shares], axis=-1, dtype=np.float32)
 
 
 def decay(elapsed: Float[np.ndarray, "*row"], encoding: Encoding) -> Float[np.ndarray, "*row sum"]:
     """Share of each sum that is left after some time, in median steps."""
-    width = memory_width(encoding) // len(TIME_CONSTANTS)
-    left = [np.exp(-elapsed / tau)[..., None] for tau in TIME_CONSTANTS]
-    return np.concatenate([np.repeat(share, width, axis=-1) for share in left], axis=-1, dtype=np.float32)
+    width = sum(variable.width for variable in encoding.schema.actions)
+    left = np.exp(-elapsed[..., None] / np.array(encoding.memory))
+    return np.repeat(left, width, axis=-1).astype(np.float32)
 
 
 def run_memory(

@@ -28,8 +28,8 @@ def from_minari(
         observation_names, action_names, reward, targets, units, dt, time_unit: as in `from_gymnasium`.
 
     Raises:
-        DataError: no such dataset here, a space that has no columns, names that do not fit, an episode that goes on after
-            it has ended, infinite values, actions outside their bounds.
+        DataError: no such dataset here, a space that has no columns, names that do not fit, an episode that goes on
+            after it has ended, infinite values, actions outside their bounds.
         MissingExtraError: Minari is not installed.
     """
     try:

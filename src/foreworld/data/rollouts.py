@@ -18,11 +18,14 @@ from foreworld.errors import DataError, MissingExtraError
 
 @dataclass(frozen=True)
 class Rollout:
-    """One recorded episode of T steps, its spaces flattened to columns. `rewards[t]` came with `observations[t + 1]`."""
+    """One recorded episode of T steps, its spaces flattened to columns; it has T + 1 observations.
 
-    observations: Float64[np.ndarray, "T+1 observation"]
-    actions: Float64[np.ndarray, "T action"]
-    rewards: Float64[np.ndarray, " T"]
+    `actions[t]` and `rewards[t]` lead from `observations[t]` to `observations[t + 1]`.
+    """
+
+    observations: Float64[np.ndarray, "row observation"]
+    actions: Float64[np.ndarray, "row-1 action"]
+    rewards: Float64[np.ndarray, " row-1"]
     terminated: bool
     truncated: bool
 
@@ -71,8 +74,8 @@ def to_episodes(
     """Episodes numbered from 0, checked like any table; rows in errors count through all rollouts.
 
     Raises:
-        DataError: a space that has no columns (text, graphs, sequences), names that do not fit, infinite values, actions
-            outside their bounds.
+        DataError: a space that has no columns (text, graphs, sequences), names that do not fit, infinite values,
+            actions outside their bounds.
     """
     if not rollouts:
         raise DataError("there is no episode", source=source)
@@ -116,7 +119,7 @@ def _spaces() -> Any:
     return spaces
 
 
-def _rows(rollout: Rollout, reward: bool) -> Float64[np.ndarray, "T+1 column"]:
+def _rows(rollout: Rollout, reward: bool) -> Float64[np.ndarray, "row column"]:
     """Observations, the reward of the step before, and the action of the step after, which the last row has none of."""
     parts = [rollout.observations]
     if reward:

@@ -42,13 +42,13 @@ class Scaling(BaseModel):
     ) -> tuple[Float[np.ndarray, " variable"], Float[np.ndarray, " variable"]]:
         """Centres and scales of these variables, as arrays."""
         scales = [self.variables[variable.name] for variable in variables]
-        return np.array([s.centre for s in scales], np.float32), np.array([s.scale for s in scales], np.float32)
+        return np.array([s.centre for s in scales], float), np.array([s.scale for s in scales], float)
 
 
 def fit_scaling(data: Episodes) -> Scaling:
     """Measure every variable over all rows of the training episodes."""
     schema = data.schema
-    columns = {
+    columns: dict[Role, np.ndarray] = {
         "observation": np.concatenate([episode.observations for episode in data]),
         "action": np.concatenate([episode.actions for episode in data]),
         "static": np.stack([episode.static for episode in data]),
@@ -86,10 +86,17 @@ def _measure(values: Float[np.ndarray, " row"], variable: Variable) -> Scale:
 
 @dataclass(frozen=True)
 class Encoding:
-    """Turns the values of one role into network inputs: scaled or one-hot values, and one presence flag a variable."""
+    """Turns the values of one role into network inputs: scaled or one-hot values, and one presence flag a variable.
+
+    Attributes:
+        schema: what the columns mean.
+        scaling: measured on the training episodes.
+        memory: time constants, in median steps, over which past actions are remembered; see `foreworld.data.memory`.
+    """
 
     schema: Schema
     scaling: Scaling
+    memory: tuple[float, ...]
 
     def width(self, role: Role) -> int:
         """Inputs that one row of a role takes."""

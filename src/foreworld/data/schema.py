@@ -1,5 +1,6 @@
 """What the columns of a trajectory mean: roles, kinds, units and bounds. Declared by the user, never guessed."""
 
+from collections import Counter
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, model_validator
@@ -75,7 +76,7 @@ class Schema(BaseModel):
     @model_validator(mode="after")
     def _consistent(self) -> "Schema":
         names = [self.id, self.time, *self.endings, *(variable.name for variable in self.variables)]
-        twice = sorted({name for name in names if names.count(name) > 1})
+        twice = sorted(name for name, count in Counter(names).items() if count > 1)
         if twice:
             raise ValueError(f"a column has one role only, but these have more: {', '.join(twice)}")
         if not self.targets:

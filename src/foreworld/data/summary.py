@@ -9,14 +9,14 @@ from jaxtyping import Float, Float64
 
 from foreworld.data.episodes import Episode, Episodes
 from foreworld.data.frames import frame_from_columns
-from foreworld.data.schema import Role, Variable
+from foreworld.data.schema import Role, Schema, Variable
 
 
 def fingerprint(data: Episodes) -> str:
     """SHA-256 over the schema and every value, in hexadecimal.
 
-    It does not depend on the order of rows, columns or episodes in the source, nor on the kind of table or the zone that
-    datetimes are shown in. Values count by their bits, except that all NaN are one and so are 0.0 and -0.0.
+    It does not depend on the order of rows, columns or episodes in the source, nor on the kind of table, nor on the
+    zone that datetimes are shown in. Values count by their bits, except that all NaN are one and so are 0.0 and -0.0.
     """
     whole = hashlib.sha256(data.schema.model_dump_json(exclude={"time_zone"}, exclude_defaults=True).encode())
     for digest in sorted(_digest(episode) for episode in data):
@@ -60,7 +60,7 @@ def to_frame(data: Episodes) -> Any:
     rows = [len(episode.time) for episode in data]
     columns: dict[str, Any] = {
         schema.id: [episode.id for episode, count in zip(data, rows, strict=True) for _ in range(count)],
-        schema.time: _times(data),
+        schema.time: clock(np.concatenate([episode.time for episode in data]), schema),
     }
     for role in ("observation", "action", "static", "known_future"):
         values = _stack(data, role, pending=True)
@@ -121,12 +121,11 @@ def _describe(values: Float[np.ndarray, " row"], variable: Variable) -> dict[str
     return facts | {"min": span[0], "max": span[1]}
 
 
-def _times(data: Episodes) -> Float64[np.ndarray, " row"] | pa.Array:
-    seconds = np.concatenate([episode.time for episode in data])
-    if data.schema.time_kind == "number":
+def clock(seconds: Float64[np.ndarray, " row"], schema: Schema) -> Float64[np.ndarray, " row"] | pa.Array:
+    """Times as the user's table has them: numbers, or datetimes in its zone."""
+    if schema.time_kind == "number":
         return seconds
-    microseconds = np.rint(seconds * 1e6).astype(np.int64)
-    return pa.array(microseconds, pa.timestamp("us", data.schema.time_zone or None))
+    return pa.array(np.rint(seconds * 1e6).astype(np.int64), pa.timestamp("us", schema.time_zone or None))
 
 
 def _restore(values: Float[np.ndarray, " row"], variable: Variable) -> pa.Array | Float[np.ndarray, " row"]:

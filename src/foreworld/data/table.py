@@ -3,9 +3,11 @@
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from jaxtyping import Float, Float64, Int64
 from pydantic import ValidationError
 
@@ -55,6 +57,7 @@ def declare_and_read(
     _refuse_strangers(raw.source, "targets", chosen, roles["observation"])
     for what, given in (("units", units), ("bounds", bounds), ("kinds", kinds)):
         _refuse_strangers(raw.source, what, tuple(given or ()), names)
+    wanted = set(chosen)
     variables = tuple(
         _declare(
             Column.of(raw, name),
@@ -62,7 +65,7 @@ def declare_and_read(
             kind=(kinds or {}).get(name),
             unit=(units or {}).get(name, ""),
             bounds=(bounds or {}).get(name, (None, None)),
-            target=name in chosen,
+            target=name in wanted,
         )
         for role, group in roles.items()
         for name in group
@@ -102,6 +105,19 @@ def read(table: Any, schema: Schema, *, source: str = "frame") -> Episodes:
     """
     names = [schema.id, schema.time, *(variable.name for variable in schema.variables)]
     return assemble(open_table(table, names, optional=schema.endings, label=source), schema)
+
+
+def read_planned(table: Any, schema: Schema, *, source: str = "future") -> Episodes:
+    """Read rows to come: the known-future columns are needed, actions are taken if they are there, and nothing else.
+
+    Raises:
+        DataError: as `read`.
+    """
+    needed = [schema.id, schema.time, *(variable.name for variable in schema.known_future)]
+    raw = open_table(table, needed, optional=[variable.name for variable in schema.actions], label=source)
+    unknown = pa.chunked_array([pa.nulls(raw.rows)])
+    absent = {variable.name: unknown for variable in schema.variables if variable.name not in raw.columns}
+    return assemble(replace(raw, columns=raw.columns | absent), schema)
 
 
 def assemble(table: RawTable, schema: Schema) -> Episodes:
@@ -152,8 +168,9 @@ def _refuse_bad_roles(used: Sequence[Any], source: str) -> None:
 
 
 def _refuse_strangers(source: str, what: str, names: Sequence[str], allowed: Sequence[str]) -> None:
+    known = set(allowed)
     for name in names:
-        if name not in allowed:
+        if name not in known:
             group = "observations" if what == "targets" else "variables"
             raise DataError(f"{what} name a column that is not among the {group}", source=source, column=name)
 
@@ -201,7 +218,7 @@ def _refuse_duplicates(
         for row in again[:5]
     )
     problem = f"more than one row has the same id and time: {shown}"
-    raise DataError(problem, source=table.source, column=schema.time, rows=sorted(order[again] + 1))
+    raise DataError(problem, source=table.source, column=schema.time, rows=sorted((order[again] + 1).tolist()))
 
 
 def _matrix(

@@ -53,7 +53,7 @@ def encode_moves(
     elapsed: Float[np.ndarray, "episode step"],
     encoding: Encoding,
 ) -> Float[np.ndarray, "episode step move"]:
-    """What happens between two rows: an action and its memory, the facts, what is known of the row arrived at, the time."""
+    """What happens between two rows: an action and its memory, facts, what is known of the row arrived at, the time."""
     facts = np.repeat(encoding(static, "static")[:, None], actions.shape[1], axis=1)
     gap = np.log(np.maximum(elapsed, 1e-3))[..., None]
     parts = [encoding(actions, "action"), memory, facts, encoding(known_future, "known_future"), gap]
@@ -65,22 +65,23 @@ def encode_histories(
 ) -> Float[np.ndarray, "episode row history"]:
     """Inputs of the belief encoder for the last `rows` rows of each episode (all by default), padded at the end.
 
-    A row holds what is seen in it, and the move that led to it. Nothing led to the first row of an episode; a flag says so.
+    A row holds what is seen in it, and the move that led to it. Nothing led to the first row of an episode; a flag says
+    so.
     """
     starts = [0 if rows is None else max(0, len(episode.time) - rows) for episode in episodes]
     tails = list(zip(episodes, starts, strict=True))
     step = encoding.scaling.step
     actions = stack_padded([episode.actions[start:] for episode, start in tails])
-    since = stack_padded([_before(episode.time, start)[:-1, None] / step for episode, start in tails])
+    since = stack_padded([_before(episode.time, start, step)[:, None] for episode, start in tails])[..., 0]
     earlier = np.stack([memory_of(episode, start, encoding) for episode, start in tails])
-    memory = run_memory(earlier, actions, since[..., 0], encoding)
+    memory = run_memory(earlier, actions, since[:, :-1], encoding)
     led = np.stack([_action_into(episode, start) for episode, start in tails])
     moves = encode_moves(
         np.stack([episode.static for episode in episodes]),
         np.concatenate([led[:, None], actions], axis=1),
         np.concatenate([earlier[:, None], memory], axis=1),
         stack_padded([episode.known_future[start:] for episode, start in tails]),
-        stack_padded([_before(episode.time, start)[:, None] / step for episode, start in tails])[..., 0],
+        since,
         encoding,
     )
     seen = stack_padded([encoding(episode.observations[start:], "observation") for episode, start in tails])
@@ -89,11 +90,9 @@ def encode_histories(
     return np.concatenate([seen, moves, opening], axis=2)
 
 
-def _before(time: Float[np.ndarray, " row"], start: int) -> Float[np.ndarray, " tail"]:
-    """Time since the row before, from row `start` on; the median step for a first row, nothing is known of it."""
-    gaps = np.diff(time)
-    first = gaps[start - 1] if start else np.median(gaps) if len(gaps) else 1.0
-    return np.concatenate([[first], gaps[start:]])
+def _before(time: Float[np.ndarray, " row"], start: int, step: float) -> Float[np.ndarray, " tail"]:
+    """Time since the row before, in median steps, from row `start` on; one for a first row, nothing is known of it."""
+    return np.concatenate([[1.0], np.diff(time) / step])[start:]
 
 
 def _action_into(episode: Episode, start: int) -> Float[np.ndarray, " action"]:

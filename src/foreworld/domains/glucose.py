@@ -58,6 +58,7 @@ class Glucose:
             "correction": lambda instances, actions: self._corrected(instances, actions, 1.0),
             "double correction": lambda instances, actions: self._corrected(instances, actions, 2.0),
             "half meal": self._half_meal,
+            "no insulin": lambda instances, actions: actions * np.array([0.0, 0.0, 1.0]),
         }
 
     def static(self, instances: Sequence[str]) -> Float[np.ndarray, "episode static"]:

@@ -1,7 +1,7 @@
 """Layers that hold several independent networks and run them as one batched matrix product.
 
-Every tensor has a leading `member` axis. Members share no weights, so a gradient step on the stack is the same as one on
-each member alone; the stack is several times faster, because small matrix products are bound by their overhead.
+Every tensor has a leading `member` axis. Members share no weights, so a gradient step on the stack is the same as one
+on each member alone; the stack is several times faster, because small matrix products are bound by their overhead.
 """
 
 import math

@@ -96,20 +96,22 @@ def fit_calibration(
             seen = np.isfinite(truth[:, step, target])
             if not seen.any():
                 continue
-            centre, width = middle[seen, step, target], np.maximum(spread[seen, step, target], 1e-9)
+            centre, width = middle[seen, step, target], spread[seen, step, target]
+            # Forecasts without spread cannot be stretched; the floor has the unit of the target.
+            width = np.maximum(width, max(1e-6 * width.mean(), np.finfo(float).tiny))
             error = truth[seen, step, target] - centre
             shift[step, target] = np.median(error / width)
             rest = error - shift[step, target] * width
             for index, level in enumerate(LEVELS):
                 reach = levels[index, seen, step, target] - centre
-                factors[step, target, index] = _factor(rest, reach, level)
+                factors[step, target, index] = _factor(rest / width, reach / width, level)
     return Calibration(shift=shift.tolist(), factors=factors.tolist(), cases=len(truth), episodes=episodes)
 
 
 def _factor(rest: Float[np.ndarray, " case"], reach: Float[np.ndarray, " case"], level: float) -> float:
-    """The stretch at which the quantile `reach` (from the median) is passed by the right share of truths."""
+    """The stretch at which the right share of truths lies within `reach`, the quantile; both from the median."""
     sign = 1.0 if level > 0.5 else -1.0
-    score = sign * rest / np.maximum(sign * reach, 1e-9)
+    score = sign * rest / np.maximum(sign * reach, 1e-6)
     share = level if level > 0.5 else 1 - level
     rank = min(int(np.ceil((len(score) + 1) * share)), len(score)) - 1
     # A negative stretch would fold the distribution over its median.

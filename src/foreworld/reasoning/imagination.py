@@ -1,6 +1,6 @@
 """The answer to *what happens if*: many futures, in native units, with intervals and an in-support flag."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ from foreworld.data.episodes import Episodes
 from foreworld.data.frames import frame_from_columns
 from foreworld.data.plan import Plan
 from foreworld.data.schema import Variable
+from foreworld.data.summary import clock
 from foreworld.errors import MissingExtraError
 
 if TYPE_CHECKING:
@@ -23,6 +24,9 @@ LEVELS = (0.05, 0.10, 0.25, 0.50, 0.75, 0.90, 0.95)
 @dataclass(frozen=True)
 class Imagination:
     """Sampled futures of the targets after each history, under a plan.
+
+    Answers keep the user's names of the id and time columns. A column or dimension of ours that has the same name, such
+    as `step`, gets an underscore: `step_`.
 
     Attributes:
         samples: calibrated futures in native units; one member is one coherent future. Categories are indices.
@@ -55,29 +59,34 @@ class Imagination:
         summary = {"mean": values.mean(0)}
         for level, quantile in zip(LEVELS, np.quantile(values, LEVELS, axis=0), strict=True):
             summary[f"q{round(level * 100):02d}"] = quantile
-        columns = self._keys(names)
+        columns = self._labels(names)
         columns |= {name: value.reshape(-1) for name, value in summary.items()}
         columns["unit"] = np.tile(np.array(units, dtype=object), values.shape[1] * values.shape[2])
         columns["supported"] = np.repeat(self.supported.reshape(-1), len(names))
-        return frame_from_columns(columns, backend or self.histories.backend)
+        return self._frame(columns, len(names), backend)
 
     def members_frame(self, backend: str | None = None) -> Any:
         """Every sampled future: one row an (id, step, variable, member), with its value."""
         names, _, values = self._long()
         members = values.shape[0]
-        columns = {name: np.repeat(key, members) for name, key in self._keys(names).items()}
+        columns = {name: np.repeat(label, members) for name, label in self._labels(names).items()}
         columns["member"] = np.tile(np.arange(members), values[0].size)
         columns["value"] = np.moveaxis(values, 0, -1).reshape(-1)
-        return frame_from_columns(columns, backend or self.histories.backend)
+        return self._frame(columns, len(names) * members, backend)
 
     def to_xarray(self) -> "xarray.Dataset":
-        """A dataset with dimensions member, episode and step, one variable a target, units as attributes."""
+        """A dataset with dimensions member, episode and step, one variable a target, units as attributes.
+
+        Datetimes are in UTC, as xarray has no time zones.
+        """
         try:
             import xarray
         except ImportError as error:
             raise MissingExtraError("to_xarray", "xarray") from error
         schema = self.histories.schema
-        dims = ("member", "episode", "step")
+        taken = {schema.time, *(target.name for target in self.targets)} | ({schema.id} - {"episode"})
+        member, episode, step, supported = (_free(name, taken) for name in ("member", "episode", "step", "supported"))
+        dims = (member, episode, step)
         variables = {
             target.name: (dims, self.samples[..., index], {"units": target.unit})
             for index, target in enumerate(self.targets)
@@ -86,10 +95,10 @@ class Imagination:
         if schema.time_kind == "datetime":
             time = (time * 1e6).round().astype("datetime64[us]").astype("datetime64[ns]")
         coordinates = {
-            schema.id: ("episode", np.array([episode.id for episode in self.histories])),
-            schema.time: (("episode", "step"), time),
-            "step": np.arange(1, self.plan.horizon + 1),
-            "supported": (("episode", "step"), self.supported),
+            schema.id: (episode, np.array([history.id for history in self.histories])),
+            schema.time: ((episode, step), time),
+            step: np.arange(1, self.plan.horizon + 1),
+            supported: ((episode, step), self.supported),
         }
         return xarray.Dataset(variables, coords=coordinates)
 
@@ -102,19 +111,23 @@ class Imagination:
             figure.savefig(path)
         return figure
 
-    def _keys(self, names: Sequence[str]) -> dict[str, np.ndarray]:
-        schema = self.histories.schema
+    def _labels(self, names: Sequence[str]) -> dict[str, np.ndarray]:
         episodes, steps = self.plan.time.shape
-        count = len(names)
-        time = self.plan.time
-        if schema.time_kind == "datetime":
-            time = (time * 1e6).round().astype("datetime64[us]")
         return {
-            schema.id: np.repeat(np.array([episode.id for episode in self.histories]), steps * count),
-            schema.time: np.repeat(time.reshape(-1), count),
-            "step": np.tile(np.repeat(np.arange(1, steps + 1), count), episodes),
+            "step": np.tile(np.repeat(np.arange(1, steps + 1), len(names)), episodes),
             "variable": np.tile(np.array(names, dtype=object), episodes * steps),
         }
+
+    def _frame(self, columns: dict[str, np.ndarray], rows: int, backend: str | None) -> Any:
+        """A frame with id and time before our own columns, of which each (id, step) has this many rows."""
+        schema = self.histories.schema
+        ids = np.array([history.id for history in self.histories])
+        keys = {
+            schema.id: np.repeat(ids, self.plan.horizon * rows),
+            schema.time: clock(np.repeat(self.plan.time.reshape(-1), rows), schema),
+        }
+        ours = {_free(name, keys): column for name, column in columns.items()}
+        return frame_from_columns(keys | ours, backend or self.histories.backend)
 
     def _long(self) -> tuple[list[str], list[str], Float[np.ndarray, "member episode step name"]]:
         """Row names and units, and the values: as they are, or an indicator for each category."""
@@ -131,3 +144,8 @@ class Imagination:
                 units.append("probability")
                 values.append(value == (1 if target.kind == "binary" else code))
         return names, units, np.stack([np.asarray(value, np.float32) for value in values], axis=-1)
+
+
+def _free(name: str, taken: Container[str]) -> str:
+    """Our name for something, if the user has not given it to something else."""
+    return f"{name}_" if name in taken else name

@@ -3,6 +3,7 @@
 import difflib
 import re
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Float64
@@ -13,7 +14,7 @@ from foreworld.data.scaling import Scaling
 from foreworld.data.schema import Schema, Variable
 from foreworld.errors import QuestionError
 
-Value = float | str | Sequence[float]
+Value = float | int | str | Sequence[float | int | str] | np.ndarray
 Do = Mapping[str, Value]
 SECONDS = {"s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -23,16 +24,17 @@ def build_plan(
 ) -> Plan:
     """Spell out a plan.
 
-    An action that `do` and `future` say nothing about keeps its last value, or goes back to rest if it is an impulse (at
-    one value most of the time in training, such as a meal at 0 g).
+    An action that `do` and `future` say nothing about keeps its last value, or goes back to rest if it is an impulse
+    (at one value most of the time in training, such as a meal at 0 g). An action in the last row of a history is taken.
 
     Args:
         histories: what was known.
         scaling: of the model: the usual time step, and which actions are impulses.
-        do: `{"insulin": 0.0}` for every step, `{"carbs@30": 45.0}` for the step 30 time units from now, a sequence of
-            `horizon` values, or the word `hold` for the last value. Later keys win.
+        do: `{"insulin": 0.0}` for every step, `{"carbs@30": 45.0}` for the step 30 time units from now (`@30min` where
+            times are datetimes), a sequence of `horizon` values, or the word `hold` for the last value. Later keys win.
         horizon: steps to look ahead.
-        future: planned rows after the last one of each history, with known-future values and planned actions.
+        future: planned rows after the last one of each history, with known-future values and planned actions. An action
+            leaves its row, so the first step is the present row's to decide; it may be among them.
 
     Raises:
         QuestionError: an unknown action, a value out of bounds, a time between two steps, or missing future rows.
@@ -41,15 +43,15 @@ def build_plan(
     plans = [_plan_one(episode, schema, scaling, horizon, _rows_of(future, episode)) for episode in histories]
     time, actions, known = (np.stack(parts) for parts in zip(*plans, strict=True))
     for key, value in (do or {}).items():
-        name, _, when = key.partition("@")
-        column = _action(schema, name)
-        variable = schema.actions[column]
-        given = _values(variable, value, horizon, histories, column)
-        if when:
-            step = _step_at(when, histories, time, schema)
-            actions[np.arange(len(histories)), step, column] = given[np.arange(len(histories)), step]
-        else:
+        # A name may hold an @ of its own.
+        name, at, when = (key, "", "") if key in (v.name for v in schema.actions) else key.rpartition("@")
+        column = _action(schema, name if at else key)
+        once = _step_at(when, histories, time, schema) if at else None
+        given = _values(schema.actions[column], value, horizon if once is None else 1, histories, column)
+        if once is None:
             actions[:, :, column] = given
+        else:
+            actions[np.arange(len(histories)), once, column] = given[:, 0]
     return Plan(time, actions, known)
 
 
@@ -72,22 +74,18 @@ def _plan_one(
         if schema.known_future:
             names = ", ".join(variable.name for variable in schema.known_future)
             raise QuestionError(f"the future values of {names} are needed: give the rows to come as a table (--future)")
-        known = np.zeros((horizon, 0), np.float32)
+        known = np.zeros((horizon, 0))
         return now + scaling.step * np.arange(1, horizon + 1), actions, known
     rows = np.flatnonzero(future.time > now)[:horizon]
     if len(rows) < horizon:
         raise QuestionError(
-            f"'{history.id}' has {len(rows)} future rows after {now:g}, and {horizon} steps are asked for"
+            f"'{history.id}' has {len(rows)} future rows after its last one, and {horizon} steps are asked for"
         )
     planned = np.concatenate([future.actions, future.pending[None]])
-    # The action of future row k leaves it, so it drives step k + 1; the present row's own action drives step 0.
-    leaving = np.concatenate([planned[future.time == now][:1], planned[rows]])[-horizon - 1 :]
-    first = len(leaving) - len(rows)
-    leaving = (
-        leaving[:horizon] if first else np.concatenate([np.full((1, planned.shape[1]), np.nan), leaving])[:horizon]
-    )
-    actions = np.where(np.isfinite(leaving), leaving, actions).astype(np.float32)
-    return future.time[rows], actions, future.known_future[rows]
+    present = planned[future.time == now] if now in future.time else np.full((1, planned.shape[1]), np.nan)
+    # The action of a row leaves it, so it drives the step to the next row.
+    leaving = np.concatenate([present, planned[rows[:-1]]])
+    return future.time[rows], np.where(np.isfinite(leaving), leaving, actions), future.known_future[rows]
 
 
 def _default_actions(history: Episode, schema: Schema, scaling: Scaling) -> Float[np.ndarray, " action"]:
@@ -96,7 +94,7 @@ def _default_actions(history: Episode, schema: Schema, scaling: Scaling) -> Floa
     values = [
         scale.centre if scale.impulse else _last(history, column, scale.centre) for column, scale in enumerate(scales)
     ]
-    return np.array(values, np.float32)
+    return np.array(values, float)
 
 
 def _last(history: Episode, column: int, otherwise: float) -> float:
@@ -117,27 +115,30 @@ def _action(schema: Schema, name: str) -> int:
 def _values(
     variable: Variable, value: Value, horizon: int, histories: Episodes, column: int
 ) -> Float[np.ndarray, "episode step"]:
-    shape = (len(histories), horizon)
     if isinstance(value, str) and value == "hold":
         last = [_last(episode, column, np.nan) for episode in histories]
         if not np.isfinite(last).all():
             raise QuestionError(f"do: '{variable.name}' has no past value to hold")
-        return np.repeat(np.array(last, np.float32)[:, None], horizon, axis=1)
-    if isinstance(value, str) or not isinstance(value, Sequence):
-        return np.full(shape, _number(variable, value), np.float32)
+        return np.repeat(np.array(last)[:, None], horizon, axis=1)
+    if isinstance(value, str) or not isinstance(value, Sequence | np.ndarray):
+        return np.full((len(histories), horizon), _number(variable, value))
     if len(value) != horizon:
-        raise QuestionError(f"do: '{variable.name}' has {len(value)} values, and the horizon is {horizon} steps")
-    return np.tile(np.array([_number(variable, item) for item in value], np.float32), (shape[0], 1))
+        raise QuestionError(f"do: '{variable.name}' has {len(value)} values for {horizon} steps")
+    return np.tile([_number(variable, item) for item in value], (len(histories), 1))
 
 
-def _number(variable: Variable, value: float | str) -> float:
+def _number(variable: Variable, value: Any) -> float:
     if variable.kind == "categorical":
-        if str(value) not in variable.categories:
-            raise QuestionError(f"do: '{variable.name}' is one of {', '.join(variable.categories)}, not '{value}'")
-        return float(variable.categories.index(str(value)))
+        # As in tables, a category may be written as a number.
+        label = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+        if label not in variable.categories:
+            raise QuestionError(f"do: '{variable.name}' is one of {', '.join(variable.categories)}, not '{label}'")
+        return float(variable.categories.index(label))
+    if variable.kind == "binary":
+        value = {"true": 1.0, "false": 0.0}.get(str(value).lower(), value)
     try:
         number = float(value)
-    except ValueError:
+    except (TypeError, ValueError):
         raise QuestionError(f"do: '{value}' is not a number, and '{variable.name}' needs one (or `hold`)") from None
     low = 0.0 if variable.kind == "binary" else variable.low
     high = 1.0 if variable.kind == "binary" else variable.high

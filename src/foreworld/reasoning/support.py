@@ -1,6 +1,6 @@
 """Does a question lie within what the model has seen? Outside, an answer is marked as not supported.
 
-Three grounds, each named: an action beyond the range of the training data; a horizon beyond the calibrated one; a history
+There are three grounds: an action beyond the range of the training data; a horizon beyond the calibrated one; a history
 whose belief lies farther from the beliefs of training than held-out histories do.
 """
 
@@ -51,6 +51,6 @@ def actions_in_range(histories: Episodes, plan: Plan, scaling: Scaling) -> Bool[
     """Whether every action of a step lies in the range of the training data, with 5% of the range to spare."""
     scales = [scaling.variables[variable.name] for variable in histories.schema.actions]
     low, high = np.array([s.low for s in scales]), np.array([s.high for s in scales])
-    slack = 0.05 * (high - low) + 1e-9 * np.abs(high)
+    slack = 0.05 * (high - low) + 1e-9 * np.maximum(np.abs(low), np.abs(high))
     outside = (plan.actions < low - slack) | (plan.actions > high + slack)
-    return ~outside.any(-1)
+    return np.all(~outside, axis=-1)

@@ -55,7 +55,7 @@ def train(
             "one part is held out for calibration"
         )
     config = fitting(config, lengths)
-    encoding = Encoding(data.schema, fit_scaling(data))
+    encoding = Encoding(data.schema, fit_scaling(data), config.memory)
     held_out = folds(lengths, config.members, seed)
     shown_to = [np.setdiff1d(np.arange(len(data)), fold) for fold in held_out]
     trainer = Trainer(config, encoding, tabulate(data, encoding), shown_to, held_out, seed=seed)

@@ -102,7 +102,8 @@ class Trainer:
         self._clip()
         self.optimiser.step()
         keep = min(self.config.averaging, (1 + self.step) / (10 + self.step))
-        torch._foreach_lerp_(list(self.average.parameters()), [p.detach() for p in self.network.parameters()], 1 - keep)
+        for kept, new in zip(self.average.parameters(), self.network.parameters(), strict=True):
+            kept.lerp_(new.detach(), 1 - keep)
         return {name: float(value.detach().mean()) for name, value in terms.items()}
 
     def _learning_rate(self) -> float:

@@ -14,11 +14,15 @@ class FitConfig(BaseModel):
         latent: dimension of a belief.
         hidden: width of every hidden layer.
         noise: dimension of the exogenous noise of one transition.
+        memory: time constants of the leaky sums of past actions, in median steps.
+        encoder: what reads a history.
         context: rows of history that a belief is formed from, at most.
         horizon: steps of the longest training rollout, and the horizon up to which intervals are calibrated.
         regulariser, regulariser_weight: the guard against collapse.
         prediction_weight: weight of the energy score between predicted and encoded beliefs.
-        grounding_weight: weight of the score of the targets read from predicted and from encoded beliefs.
+        score: of predicted beliefs; `squared` is the deterministic special case.
+        grounding_weight: weight of the score of the targets read from predicted and from encoded beliefs. With zero the
+            readout is a probe: it learns from beliefs that its loss does not reach.
         stop_gradient: whether the encoded belief is a fixed target for the predicted one.
         steps, batch, anchors, learning_rate, weight_decay: optimisation; `batch` histories a member and step, `anchors`
             rollouts from each.
@@ -28,21 +32,23 @@ class FitConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     objective: Literal["jepa"] = "jepa"
-    members: int = Field(5, ge=1)
-    latent: int = Field(32, ge=1)
-    hidden: int = Field(64, ge=1)
-    noise: int = Field(8, ge=1)
-    context: int = Field(96, ge=1)
-    horizon: int = Field(36, ge=1)
+    members: int = Field(default=5, ge=1)
+    latent: int = Field(default=32, ge=1)
+    hidden: int = Field(default=64, ge=1)
+    noise: int = Field(default=8, ge=1)
+    memory: tuple[float, ...] = (3.0, 9.0, 27.0, 81.0)
+    context: int = Field(default=96, ge=1)
+    horizon: int = Field(default=36, ge=1)
     encoder: Literal["gru", "transformer"] = "gru"
     regulariser: Literal["vicreg", "sigreg", "none"] = "vicreg"
     regulariser_weight: float = 1.0
     prediction_weight: float = 1.0
     grounding_weight: float = 1.0
     stop_gradient: bool = False
-    steps: int = Field(1000, ge=1)
-    batch: int = Field(16, ge=1)
-    anchors: int = Field(8, ge=1)
-    learning_rate: float = 2e-3
-    weight_decay: float = 1e-4
+    score: Literal["energy", "squared"] = "energy"
+    steps: int = Field(default=600, ge=1)
+    batch: int = Field(default=16, ge=1)
+    anchors: int = Field(default=8, ge=1)
+    learning_rate: float = 4e-3
+    weight_decay: float = 0.1
     averaging: float = 0.99

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from foreworld.nets.ensemble import MLP
 from foreworld.nets.gru import GRU
+from foreworld.nets.transformer import Transformer
 from foreworld.world.config import FitConfig
 
 
@@ -20,7 +21,8 @@ class BeliefEncoder(nn.Module):
         super().__init__()
         members, hidden = config.members, config.hidden
         self.embed = MLP(members, [inputs, hidden], generator=generator)
-        self.memory = GRU(members, hidden, hidden, generator=generator)
+        sequence = GRU if config.encoder == "gru" else Transformer
+        self.memory = sequence(members, hidden, hidden, generator=generator)
         self.head = MLP(members, [2 * hidden, hidden, config.latent], generator=generator)
 
     def forward(self, history: Float[Tensor, "member batch time inputs"]) -> Float[Tensor, "member batch time latent"]:

@@ -11,7 +11,7 @@ from foreworld.world.config import FitConfig
 from foreworld.world.network import WorldNetwork
 from foreworld.world.readout import Reading, reading_score
 from foreworld.world.regulariser import REGULARISERS
-from foreworld.world.scores import energy_score
+from foreworld.world.scores import LATENT_SCORES
 
 DRAWS = 2  # An energy score needs two independent draws.
 
@@ -31,17 +31,19 @@ def jepa(
     if config.stop_gradient:
         goal = goal.detach()
     truth = batch.ahead(batch.targets)
+    ground = config.grounding_weight or 1.0
+    seen, foreseen = (beliefs, imagined) if config.grounding_weight else (beliefs.detach(), imagined.detach())
     reached = batch.reached.to(beliefs)
-    latent = energy_score(imagined[0], imagined[1], goal)
+    latent = LATENT_SCORES[config.score](imagined[0], imagined[1], goal)
     terms = {
         "prediction": _mean(latent, reached),
-        "grounding": _mean(read_score(network, imagined, truth).mean(-1), reached),
-        "encoding": _mean(read_score(network, beliefs[None], batch.targets).mean(-1), batch.valid.to(beliefs)),
-        "regulariser": REGULARISERS[config.regulariser](_cloud(beliefs, batch), generator),
+        "grounding": _mean(read_score(network, foreseen, truth).mean(-1), reached),
+        "encoding": _mean(read_score(network, seen[None], batch.targets).mean(-1), batch.valid.to(beliefs)),
+        "regulariser": REGULARISERS[config.regulariser](batch.existing(beliefs), generator),
     }
     terms["loss"] = (
         config.prediction_weight * terms["prediction"]
-        + config.grounding_weight * (terms["grounding"] + terms["encoding"])
+        + ground * (terms["grounding"] + terms["encoding"])
         + config.regulariser_weight * terms["regulariser"]
     )
     return terms
@@ -79,15 +81,6 @@ def read_score(
 
 def _mean(values: Float[Tensor, "member *batch"], weights: Float[Tensor, "member *batch"]) -> Float[Tensor, " member"]:
     return (values * weights).flatten(1).sum(1) / weights.flatten(1).sum(1).clamp(min=1)
-
-
-def _cloud(beliefs: Float[Tensor, "member batch time latent"], batch: Batch) -> Float[Tensor, "member sample latent"]:
-    """Encoded beliefs as one sample a member; rows past the end of an episode repeat its last belief's place in line."""
-    if bool(batch.valid.all()):
-        return beliefs.flatten(1, 2)
-    count = int(batch.valid.flatten(1).sum(1).min())
-    chosen = torch.stack([valid.nonzero()[:count, 0] for valid in batch.valid.flatten(1)])
-    return beliefs.flatten(1, 2).gather(1, chosen[..., None].expand(-1, -1, beliefs.shape[-1]))
 
 
 Objective = Callable[[WorldNetwork, Batch, FitConfig, torch.Generator], dict[str, Float[Tensor, " member"]]]

@@ -11,8 +11,8 @@ from foreworld.world.config import FitConfig
 class Predictor(nn.Module):
     """One transition between beliefs, driven by a move and by exogenous noise eps ~ N(0, I).
 
-    s' = s + (1 - exp(-k dt)) f(s, move, eps): the exact solution of a relaxation at constant rate k, so that a step of any
-    length stays bounded and a step of length zero stays put.
+    s' = s + (1 - exp(-k dt)) f(s, move, eps): the exact solution of a relaxation at constant rate k, so that a step of
+    any length stays bounded and a step of length zero stays put.
     """
 
     def __init__(self, config: FitConfig, inputs: int, *, generator: torch.Generator):

@@ -1,7 +1,7 @@
 """What keeps beliefs from collapsing to a constant: VICReg and SIGReg behind one call.
 
-A regulariser maps a cloud of beliefs, [member, sample, latent], to a penalty a member, which is zero for a cloud with unit
-variance and no correlation (VICReg) or for a standard normal cloud (SIGReg).
+A regulariser maps a cloud of beliefs, [member, sample, latent], to a penalty a member, which is zero for a cloud with
+unit variance and no correlation (VICReg) or for a standard normal cloud (SIGReg).
 """
 
 from typing import Literal, Protocol

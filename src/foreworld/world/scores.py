@@ -21,6 +21,13 @@ def energy_score(
     return (error - _norm(first - second) / 2) / math.sqrt(truth.shape[-1])
 
 
+def squared_error(
+    first: Float[Tensor, "*batch latent"], second: Float[Tensor, "*batch latent"], truth: Float[Tensor, "*batch latent"]
+) -> Float[Tensor, "*batch"]:
+    """Mean squared error of two draws: no proper score, it is best served by draws that do not differ."""
+    return ((first - truth).square() + (second - truth).square()).mean(-1) / 2
+
+
 def _norm(x: Tensor) -> Tensor:
     # The small constant keeps the gradient finite where two draws coincide.
     return torch.sqrt(x.square().sum(-1) + 1e-8)
@@ -57,3 +64,6 @@ def mixture_log_score(
     """Negative log probability of the category that came true (one-hot) under the average over draws."""
     log_probability = torch.log_softmax(logits, dim=-1).logsumexp(0) - math.log(logits.shape[0])
     return -(log_probability * truth).sum(-1)
+
+
+LATENT_SCORES = {"energy": energy_score, "squared": squared_error}

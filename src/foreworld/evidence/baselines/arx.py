@@ -4,16 +4,20 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 
 from foreworld.data.episodes import Episodes
 from foreworld.data.plan import Plan
 from foreworld.data.schema import Schema
 from foreworld.errors import QuestionError
-from foreworld.evidence.baselines import fitting
+from foreworld.evidence.baselines.cases import training_rows
 from foreworld.evidence.baselines.codes import decode, root
-from foreworld.evidence.baselines.design import Design
-from foreworld.evidence.baselines.past import anchors
+from foreworld.evidence.baselines.design import Design, needed
+from foreworld.evidence.baselines.fitting import Parameters, choose_lags, learn, relearn
+from foreworld.evidence.baselines.past import Past, anchors
+
+CASES, TUNED, SCOUTS = 30_000, 10_000, 4_000
+MOST_NUMBERS = 20_000_000  # in a design matrix
 
 
 @dataclass(frozen=True)
@@ -22,48 +26,52 @@ class RidgeARX:
 
     Uncertainty is drawn from whole paths of errors that cross-validation over episodes made on training cases. What a
     careful analyst would try is tried, and chosen by cross-validation: how many lags, the penalty of each response,
-    another penalty for interactions, levels or changes, square roots of non-negative targets, errors that grow with
-    the features. `tuning` records the choices.
+    another penalty for interactions, levels or changes, square roots of non-negative targets, errors whose size
+    depends on the features.
 
     Attributes:
         schema: of the training data.
         horizon: longest that it can look ahead.
         design: its features.
-        weights: of the features, for each code of a target (one, or one a category).
-        differenced: whether a response is the change since the last value seen.
-        rooted: whether a code is the square root of its target.
-        mean: of the codes; stands for the last value where none was seen.
-        spread: weights of the features in the size of the errors.
-        spread_limits: lowest and highest size; 1 and 1 where errors do not depend on the features.
-        residuals: paths of errors, in units of their size.
-        tuning: what was chosen.
+        parameters: what was fitted to them.
+        tuning: what was chosen, as JSON takes it.
     """
 
     schema: Schema
     horizon: int
     design: Design
-    weights: Float[np.ndarray, "column step code"]
-    differenced: Bool[np.ndarray, "step code"]
-    rooted: Bool[np.ndarray, " code"]
-    mean: Float[np.ndarray, " code"]
-    spread: Float[np.ndarray, "column step code"]
-    spread_limits: Float[np.ndarray, "2 step code"]
-    residuals: Float[np.ndarray, "path step code"]
+    parameters: Parameters
     tuning: dict[str, Any]
 
     @classmethod
     def fit(cls, train: Episodes, horizon: int, seed: int = 0) -> "RidgeARX":
-        """Tune and fit.
+        """Tune on at most TUNED evenly spread origins, and fit to at most CASES.
 
         Args:
-            train: training episodes; at least two, or one that can be cut in two.
-            horizon: steps to look ahead, at least 1.
+            train: at least two episodes longer than the horizon, or one that can be cut in two.
+            horizon: steps to look ahead, from 1.
             seed: of the folds.
 
         Raises:
             TrainingError: too little data, or a target that is never observed at some step ahead.
         """
-        return cls(**vars(fitting.fit(train, horizon, seed)))
+        rows = training_rows(train, horizon, limit=CASES, seed=seed)
+        lags, scores = choose_lags(rows.some(SCOUTS))
+        tuned = rows.some(TUNED)
+        back = Past.of(tuned.cases.histories, needed(lags))
+        design, x = Design.fit(back, train.schema, tuned.cases.plan, lags)
+        parameters, choice, record = learn(x, tuned, design, train.schema, seed)
+        most = rows.some(max(MOST_NUMBERS // x.shape[1], len(x)))
+        if len(most.fold) > len(x):
+            parameters = relearn(most, design, parameters, choice)
+        tuning = {
+            "cases": len(most.fold),
+            "columns": x.shape[1],
+            "lags": lags,
+            "rmse_by_lags": {str(tried): score for tried, score in scores.items()},
+            "targets": record,
+        }
+        return cls(train.schema, horizon, design, parameters, tuning)
 
     def forecast(
         self, histories: Episodes, plan: Plan, *, members: int = 200, seed: int = 0
@@ -77,22 +85,22 @@ class RidgeARX:
         """
         if plan.horizon > self.horizon:
             raise QuestionError(f"the plan has {plan.horizon} steps, but this baseline was fitted for {self.horizon}")
-        steps = slice(plan.horizon)
+        steps, own = slice(plan.horizon), self.parameters
         x = self.design.matrix(histories, plan)
         last = anchors(histories)
-        last = root(np.where(np.isnan(last), self.mean, last), self.rooted)[:, None]
-        centre = _apply(x, self.weights[:, steps]) + self.differenced[steps] * last
-        size = np.clip(_apply(x, self.spread[:, steps]), *self.spread_limits[:, steps])
+        last = root(np.where(np.isnan(last), own.mean, last), own.rooted)[:, None]
+        centre = _apply(x, own.weights[:, steps]) + own.differenced[steps] * last
+        size = np.clip(_apply(x, own.spread[:, steps]), *own.limits[:, steps])
         rng = np.random.default_rng(seed)
-        path = rng.integers(len(self.residuals), size=(members, len(histories)))
-        samples = centre + size * self.residuals[path][:, :, steps]
-        return decode(samples, centre, self.rooted, self.schema, rng)
+        path = rng.integers(len(own.residuals), size=(members, len(histories)))
+        samples = centre + size * own.residuals[:, steps][path]
+        return decode(samples, centre, own.rooted, self.schema, rng)
 
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """Everything fitted, as arrays and as a dictionary for JSON."""
-        own = ("weights", "differenced", "rooted", "mean", "spread", "spread_limits", "residuals")
-        arrays = {name: getattr(self, name) for name in own}
-        features = {f"design.{name}": value for name, value in vars(self.design).items() if isinstance(value, np.ndarray)}
+        """Everything fitted: arrays, and a dictionary that JSON takes."""
+        features = {
+            f"design.{name}": value for name, value in vars(self.design).items() if isinstance(value, np.ndarray)
+        }
         config = {
             "schema": self.schema.model_dump(mode="json"),
             "horizon": self.horizon,
@@ -100,7 +108,7 @@ class RidgeARX:
             "pool": self.design.pool,
             "tuning": self.tuning,
         }
-        return arrays | features, config
+        return features | vars(self.parameters), config
 
     @classmethod
     def from_state(cls, arrays: dict[str, np.ndarray], config: dict[str, Any]) -> "RidgeARX":
@@ -110,8 +118,8 @@ class RidgeARX:
             schema=Schema.model_validate(config["schema"]),
             horizon=config["horizon"],
             design=Design(lags=config["lags"], pool=config["pool"], **features),
+            parameters=Parameters(**{name: array for name, array in arrays.items() if not name.startswith("design.")}),
             tuning=config["tuning"],
-            **{name: value for name, value in arrays.items() if not name.startswith("design.")},
         )
 
 

@@ -1,18 +1,20 @@
 """Training cases for the baselines, and the folds that keep what belongs together on one side."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from foreworld.data.episodes import Episodes
 from foreworld.data.plan import Cases, cut
 from foreworld.errors import TrainingError
 from foreworld.evidence.baselines.codes import encode
 from foreworld.evidence.baselines.past import anchors
-from foreworld.evidence.evaluate import origins
+from foreworld.evidence.evaluate import origins, subset
 
 FOLDS = 5
+FEWEST = 10  # observations of a target at a step ahead
 
 
 @dataclass(frozen=True)
@@ -37,14 +39,8 @@ class Rows:
         """At most so many cases, evenly spread."""
         if limit >= len(self.fold):
             return self
-        index = np.linspace(0, len(self.fold) - 1, limit).round().astype(int)
-        histories, plan = self.cases.histories, self.cases.plan
-        cases = Cases(
-            histories.take(index.tolist()),
-            type(plan)(plan.time[index], plan.actions[index], plan.known_future[index]),
-            self.cases.truth[index],
-            tuple(self.cases.group[i] for i in index),
-        )
+        index = evenly(len(self.fold), limit)
+        cases = subset(self.cases, index.tolist())
         return Rows(cases, self.anchor[index], self.mean, self.truth[index], self.fold[index])
 
 
@@ -65,13 +61,37 @@ def training_rows(train: Episodes, horizon: int, *, limit: int, seed: int) -> Ro
     cases = cut(train, spread, horizon)
     truth = encode(cases.truth, train.schema.targets)
     seen = np.isfinite(truth)
-    if not seen.any(axis=0).all():
-        step, code = np.argwhere(~seen.any(axis=0))[0]
-        name = [variable.name for variable in train.schema.targets for _ in range(variable.width)][code]
-        raise TrainingError(f"'{name}' is never observed {step + 1} steps after another row of the training data")
+    check_observed(seen, [variable.name for variable in train.schema.targets for _ in range(variable.width)])
     mean = np.where(seen, truth, 0.0).sum(axis=(0, 1)) / seen.sum(axis=(0, 1))
     anchor = anchors(cases.histories)
     return Rows(cases, np.where(np.isnan(anchor), mean, anchor), mean, truth, _folds(block, seed))
+
+
+def check_observed(seen: Bool[np.ndarray, "case step code"], names: Sequence[str]) -> None:
+    """Refuse a target that is hardly ever observed at some step ahead."""
+    count = seen.sum(axis=0)
+    if (count < FEWEST).any():
+        step, code = np.argwhere(count < FEWEST)[0]
+        raise TrainingError(
+            f"'{names[code]}' is observed {count[step, code]} times {step + 1} steps after another row of the training "
+            f"data, and a baseline needs at least {FEWEST} such pairs"
+        )
+
+
+def evenly(rows: int, limit: int) -> Int[np.ndarray, " row"]:
+    """At most so many of the rows, evenly spread."""
+    return np.linspace(0, rows - 1, min(rows, limit)).round().astype(int)
+
+
+def hot_deck(paths: Float[np.ndarray, "case *shape"], seed: int) -> Float[np.ndarray, "case *shape"]:
+    """Fill each missing entry with one drawn from its column: paths are whole wherever they were observed."""
+    rng = np.random.default_rng(seed)
+    filled = paths.copy()
+    flat = filled.reshape(len(paths), -1)
+    for index in np.flatnonzero(np.isnan(flat).any(axis=0)):
+        missing = np.isnan(flat[:, index])
+        flat[missing, index] = rng.choice(flat[~missing, index], missing.sum())
+    return filled
 
 
 def _blocks(train: Episodes, spread: list[tuple[int, int]], horizon: int) -> Int[np.ndarray, " case"]:

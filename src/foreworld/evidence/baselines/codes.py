@@ -8,7 +8,9 @@ from jaxtyping import Bool, Float
 from foreworld.data.schema import Schema, Variable
 
 
-def encode(values: Float[np.ndarray, "*shape variable"], variables: Sequence[Variable]) -> Float[np.ndarray, "*shape code"]:
+def encode(
+    values: Float[np.ndarray, "*shape variable"], variables: Sequence[Variable]
+) -> Float[np.ndarray, "*shape code"]:
     """Categorical values become one-hot; missing values stay NaN in all their codes."""
     parts = [np.empty((*values.shape[:-1], 0))]
     for index, variable in enumerate(variables):
@@ -35,7 +37,9 @@ def rootable(schema: Schema) -> Bool[np.ndarray, " code"]:
     )
 
 
-def root(values: Float[np.ndarray, "*shape code"], which: Bool[np.ndarray, " code"]) -> Float[np.ndarray, "*shape code"]:
+def root(
+    values: Float[np.ndarray, "*shape code"], which: Bool[np.ndarray, " code"]
+) -> Float[np.ndarray, "*shape code"]:
     """Square roots of the codes chosen."""
     return np.where(which, np.sqrt(np.maximum(values, 0.0)), values)
 

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 from foreworld.data.episodes import Episodes
 from foreworld.data.plan import Plan
 from foreworld.data.schema import Schema
-from foreworld.evidence.baselines.codes import blocks, encode
+from foreworld.evidence.baselines.codes import encode
 from foreworld.evidence.baselines.past import Past
 
 POOLS = (0, 1, 2, 4, 8, 16)  # rows: past doses are summed between these before they interact
@@ -43,7 +43,8 @@ class Design:
     depends on who receives it, and when.
 
     Columns are ordered by the step from which they are available, so that a forecast h steps ahead uses the leading
-    `reach[h - 1]` of them. The first is the constant 1. A missing value counts as the mean of its column, next to a flag.
+    `reach[h - 1]` of them. The first is the constant 1. A missing value counts as the mean of its column,
+    next to a flag.
 
     Attributes:
         lags: rows of history in use.
@@ -67,16 +68,17 @@ class Design:
     reach: Int[np.ndarray, " step"]
 
     @classmethod
-    def fit(cls, histories: Episodes, plan: Plan, lags: int) -> tuple["Design", Float[np.ndarray, "case column"]]:
-        """Measure the columns on training cases.
+    def fit(
+        cls, back: Past, schema: Schema, plan: Plan, lags: int
+    ) -> tuple["Design", Float[np.ndarray, "case column"]]:
+        """Measure the columns on training cases, of which at least `needed(lags)` rows were gathered.
 
         Returns:
             The design, and its matrix for these very cases.
         """
         pool = -(-plan.horizon // PLAN_POOLS)
-        back = Past.of(histories, max(lags, POOLS[-1], TREND + 1))
-        facts = np.stack(_moments(_facts(back, histories.schema)))
-        columns = _columns(back, histories.schema, plan, lags, pool, facts)
+        facts = np.stack(_moments(_facts(back, schema)))
+        columns = _columns(back, schema, plan, lags, pool, facts)
         raw = np.concatenate([column.values for column in columns], axis=1)
         centre, scale = _moments(raw)
         kept = scale > 1e-9 * np.abs(centre)
@@ -101,7 +103,7 @@ class Design:
 
     def matrix(self, histories: Episodes, plan: Plan) -> Float[np.ndarray, "case column"]:
         """Rows for new cases: the leading columns, as many as the plan's horizon needs."""
-        back = Past.of(histories, max(self.lags, POOLS[-1], TREND + 1))
+        back = Past.of(histories, needed(self.lags))
         columns = _columns(back, histories.schema, plan, self.lags, self.pool, self.facts)
         return self._standardise(np.concatenate([column.values for column in columns], axis=1))
 
@@ -114,7 +116,14 @@ class Design:
         return x
 
 
-def _moments(values: Float[np.ndarray, "row column"]) -> tuple[Float[np.ndarray, " column"], Float[np.ndarray, " column"]]:
+def needed(lags: int) -> int:
+    """Rows of history that a design with so many lags looks at."""
+    return max(lags, POOLS[-1], TREND + 1)
+
+
+def _moments(
+    values: Float[np.ndarray, "row column"],
+) -> tuple[Float[np.ndarray, " column"], Float[np.ndarray, " column"]]:
     """Mean and standard deviation of each column over the values present; zeros where none are."""
     seen = np.isfinite(values)
     count = np.maximum(seen.sum(axis=0), 1)
@@ -188,9 +197,7 @@ def _interactions(
     sums = [(done[:, a:b].sum(axis=1), 0) for a, b in zip(POOLS, POOLS[1:], strict=False)]
     sums += [(doing[:, end - pool : end].sum(axis=1), end) for end in range(pool, plan.horizon + 1, pool)]
     cases = len(facts)
-    return [
-        Column((dose[:, :, None] * facts[:, None]).reshape(cases, -1), step, interacts=True) for dose, step in sums
-    ]
+    return [Column((dose[:, :, None] * facts[:, None]).reshape(cases, -1), step, interacts=True) for dose, step in sums]
 
 
 def _present(values: np.ndarray) -> Float[np.ndarray, "..."]:

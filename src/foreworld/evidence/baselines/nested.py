@@ -4,6 +4,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 Weights = Float[np.ndarray, "column response"]
+BLOCK = 64  # rows solved at once: most of the work is then in matrix products
 
 
 class NestedRidge:
@@ -30,9 +31,9 @@ class NestedRidge:
 
     def solve(self, moments: Weights) -> Weights:
         """Weights for the moments x'y of responses that are complete."""
-        front = np.linalg.solve(self.lower, moments)
+        front = _forward(self.lower, moments)
         front[self.beyond] = 0.0
-        return np.linalg.solve(self.lower.T, front)
+        return _backward(self.lower, front)
 
     def solve_missing(
         self,
@@ -78,3 +79,21 @@ class NestedRidge:
             before, size = size, (residual * ahead).sum(axis=0)
             direction = ahead + np.where(active, size / np.where(active, before, 1.0), 0.0) * direction
         return weights
+
+
+def _forward(lower: Float[np.ndarray, "column column"], right: Weights) -> Weights:
+    """The solution of lower @ x = right."""
+    x = np.empty_like(right)
+    for start in range(0, len(lower), BLOCK):
+        own, before = slice(start, start + BLOCK), slice(start)
+        x[own] = np.linalg.solve(lower[own, own], right[own] - lower[own, before] @ x[before])
+    return x
+
+
+def _backward(lower: Float[np.ndarray, "column column"], right: Weights) -> Weights:
+    """The solution of lower.T @ x = right."""
+    x = np.empty_like(right)
+    for start in reversed(range(0, len(lower), BLOCK)):
+        own, after = slice(start, start + BLOCK), slice(start + BLOCK, None)
+        x[own] = np.linalg.solve(lower[own, own].T, right[own] - lower[after, own].T @ x[after])
+    return x

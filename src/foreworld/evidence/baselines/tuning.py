@@ -1,6 +1,5 @@
 """Cross-validation of nested ridge regressions, with a penalty of its own for every response."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -75,7 +74,7 @@ def tune(
         ridges: to choose from.
     """
     regression = _Regression(x, y, fold, reach)
-    count = regression.seen.sum(axis=0)
+    count = np.maximum(regression.seen.sum(axis=0), 1)
     best = np.full(len(count), np.inf)
     choice, predicted = np.zeros(len(count), dtype=int), np.zeros_like(regression.y)
     for index, ridge in enumerate(ridges):

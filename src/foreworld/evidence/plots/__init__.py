@@ -1,0 +1,12 @@
+"""Figures, drawn with matplotlib's objects alone: no window, no global state. All return a `matplotlib.figure.Figure`.
+
+Raises:
+    MissingExtraError: on import, if matplotlib is not installed.
+"""
+
+from foreworld.evidence.plots.fan import fan_chart
+from foreworld.evidence.plots.learning import learning_curves
+from foreworld.evidence.plots.scores import calibration_plot, crps_by_horizon
+from foreworld.evidence.plots.style import png
+
+__all__ = ["calibration_plot", "crps_by_horizon", "fan_chart", "learning_curves", "png"]
