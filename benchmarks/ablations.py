@@ -18,8 +18,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from glucose import split
-from kalman import simulate
 
 from foreworld.data.episodes import Episodes
 from foreworld.data.scaling import Encoding
@@ -31,6 +29,8 @@ from foreworld.reasoning.forecast import encode_now, sample
 from foreworld.reasoning.held_out import forecast_held_out, only
 from foreworld.training.fit import Trained, train
 from foreworld.world.config import FitConfig
+from glucose import split
+from kalman import simulate
 
 RESULTS = Path(__file__).parent / "results" / "ablations.json"
 SEEDS = (0, 1)

@@ -73,7 +73,7 @@ def tank_model(tank_csv: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     import foreworld as fw
     from foreworld.world.config import FitConfig
 
-    data = fw.Episodes.from_file(tank_csv, **TANK_ROLES, units={"level": "cm"}, bounds={"level": (0, None)})
+    data = fw.Episodes.from_file(tank_csv, **TANK_ROLES, units={"level": "cm"}, bounds={"level": (0.0, None)})
     folder = tmp_path_factory.mktemp("models") / "tank"
     fw.WorldModel.fit(data, config=FitConfig.model_validate(SMALL), progress=False).save(folder)
     return folder

@@ -1,7 +1,9 @@
 """What commands print: results and JSON on stdout, everything said along the way on stderr."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +38,8 @@ def say(text: str) -> None:
 
 
 def emit(result: Any) -> None:
-    """A result as one JSON document; dates as ISO text."""
-    typer.echo(json.dumps(result, ensure_ascii=False, allow_nan=False, indent=2, default=_plain))
+    """A result as one JSON document: dates as ISO text, null for a number that is not finite, which JSON has not."""
+    typer.echo(json.dumps(_standard(result), ensure_ascii=False, allow_nan=False, indent=2))
 
 
 def show_text(text: str) -> None:
@@ -116,5 +118,12 @@ def _text(value: Any) -> str:
     return "-" if value is None or value == "" else str(value)
 
 
-def _plain(value: Any) -> Any:
-    return value.isoformat() if hasattr(value, "isoformat") else value.item()
+def _standard(value: Any) -> Any:
+    """A document in the types that JSON has."""
+    if isinstance(value, Mapping):
+        return {str(key): _standard(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_standard(item) for item in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value.isoformat() if isinstance(value, date) else value

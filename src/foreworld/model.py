@@ -1,6 +1,7 @@
 """The world model: fit it to trajectories, ask it what happens if, save it and load it."""
 
 import platform
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -152,7 +153,7 @@ class WorldModel:
             raise QuestionError(f"a horizon of {steps} steps and {members} members: at least one is needed of each")
         if not len(histories):
             raise QuestionError("there is no history to start from")
-        rows = None if future is None else future if isinstance(future, Episodes) else read_planned(future, self.schema)
+        rows = None if future is None else self._read(future, read_planned)
         plan = build_plan(histories, self.encoding.scaling, do=do, horizon=steps, future=rows)
         return self.follow(histories, plan, members=members, seed=seed)
 
@@ -191,11 +192,13 @@ class WorldModel:
         places = origins(episodes, context=1, horizon=steps, limit=CASES, seed=seed)
         return evaluate({"foreworld": self, **self.baselines}, cut(episodes, places, steps), members=members, seed=seed)
 
-    def _read(self, data: Any) -> Episodes:
+    def _read(self, data: Any, reader: Callable[[Any, Schema], Episodes] = read) -> Episodes:
         """Episodes as the model knows them: another schema may number the same categories otherwise."""
-        if not isinstance(data, Episodes):
-            return read(data, self.schema)
-        return data if data.schema == self.schema or not len(data) else read(data.to_frame(), self.schema)
+        if isinstance(data, Episodes):
+            if data.schema == self.schema or not len(data):
+                return data
+            data = data.to_frame()
+        return reader(data, self.schema)
 
     def card(self) -> dict[str, Any]:
         """What the model is: schema, training data, settings, calibration and the last diagnostics; JSON-able."""

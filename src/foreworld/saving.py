@@ -1,4 +1,4 @@
-"""A world model as a folder of JSON and safetensors, each file hashed in the manifest; nothing on this path runs code."""
+"""A world model as a folder of JSON and safetensors, each file hashed in a manifest; nothing on this path runs code."""
 
 import json
 from pathlib import Path

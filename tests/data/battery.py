@@ -61,7 +61,15 @@ CASES = (
     no("integer beyond 64 bits", "glucose", (2, 6), "2^53", glucose=pa.array([1, 2**63, 3, 4] * 2, pa.uint64())),
     no("value outside its bounds", "glucose", (4, 8), "outside", roles={"bounds": {"glucose": (0.0, 7.5)}}),
     ok("value on its bounds", READ, same, roles={"bounds": {"glucose": (4.5, 9.0), "insulin": (0.0, None)}}),
-    no("value outside its bounds, at predict", "insulin", (1,), "outside", insulin=[-1, *range(7)], roles=POSITIVE, predict=True),
+    no(
+        "value outside its bounds, at predict",
+        "insulin",
+        (1,),
+        "outside",
+        insulin=[-1, *range(7)],
+        roles=POSITIVE,
+        predict=True,
+    ),
     no("bounds in the wrong order", "glucose", (), "not below", roles={"bounds": {"glucose": (9.0, 0.0)}}),
     no("bounds of a label", "mood", (), "continuous", roles={"bounds": {"mood": (0.0, 1.0)}}),
     # Numbers, truth values and labels
@@ -88,7 +96,9 @@ CASES = (
         glucose=[1, 20, None, 1] * 2,
         roles=AS_LABEL,
     ),
-    no("fractions declared labels", "glucose", (2, 6), "1.5", glucose=[1, 1.5, 2, 3] * 2, roles=AS_LABEL, loaders=TYPED),
+    no(
+        "fractions declared labels", "glucose", (2, 6), "1.5", glucose=[1, 1.5, 2, 3] * 2, roles=AS_LABEL, loaders=TYPED
+    ),
     ok("dictionary column", LABELS, lambda e: e.schema.observations[1].categories == ("bad", "good"), mood=DICTIONARY),
     ok("nullable integers", MISSING, lambda e: gaps(e) == [1, 1], glucose=pa.array([5, None, 7, 8] * 2, pa.int32())),
     ok("decimal type", READ, same, glucose=[Decimal(str(value)) for value in CLEAN["glucose"]]),
@@ -119,7 +129,13 @@ CASES = (
     no("missing id", "id", (2, 8), "the id is missing", id=["a", None, "a", "a", "b", "b", "b", None]),
     no("empty id", "id", (2, 8), "the id is missing", id=["a", "", "a", "a", "b", "b", "b", ""]),
     ok("integer ids", READ, lambda e: [x.id for x in e] == [9, 10], id=[9] * 4 + [10] * 4),
-    ok("whole ids stored as floats", "integer ids", lambda e: [x.id for x in e] == [9, 10], id=[9.0] * 4 + [10.0] * 4, loaders=TYPED),
+    ok(
+        "whole ids stored as floats",
+        "integer ids",
+        lambda e: [x.id for x in e] == [9, 10],
+        id=[9.0] * 4 + [10.0] * 4,
+        loaders=TYPED,
+    ),
     ok("ids with leading zeros", "text ids", lambda e: [x.id for x in e] == ["007", "7"], id=["007"] * 4 + ["7"] * 4),
     no("fractional ids", "id", ALL, "1.5 is no id", id=[1.5] * 8, loaders=TYPED),
     no("true/false ids", "id", (), "not true/false", id=[True] * 4 + [False] * 4, loaders=TYPED),

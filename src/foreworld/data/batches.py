@@ -21,6 +21,7 @@ class Batch:
         anchors: rows from which rollouts start.
         moves, elapsed: predictor inputs of the steps after each anchor.
         reached: which of these steps lead to a row that exists.
+        spread: usual change of the targets up to each step, in units of their own spread.
     """
 
     history: Float[Tensor, "member batch time history"]
@@ -30,6 +31,7 @@ class Batch:
     moves: Float[Tensor, "member batch anchor step move"]
     elapsed: Float[Tensor, "member batch anchor step"]
     reached: Bool[Tensor, "member batch anchor step"]
+    spread: Float[Tensor, " step"]
 
     def ahead(self, rows: Float[Tensor, "member batch time value"]) -> Float[Tensor, "member batch anchor step value"]:
         """The values of the rows that each rollout step leads to."""
@@ -54,7 +56,7 @@ class Sampler:
     def __init__(
         self,
         table: Table,
-        folds: list[Int[np.ndarray, " episode"]],
+        folds: list[Int[np.ndarray, " _"]],
         *,
         batch: int,
         anchors: int,
@@ -69,6 +71,7 @@ class Sampler:
         self.elapsed = torch.from_numpy(table.elapsed)
         self.targets = torch.from_numpy(table.targets)
         self.starts, self.lengths = table.starts, table.lengths
+        self.spread = torch.from_numpy(_spread(table, horizon))
         self.folds = [fold[table.lengths[fold] > 1] for fold in folds]
 
     def batch(self, step: int, horizon: int) -> Batch:
@@ -105,4 +108,16 @@ class Sampler:
             moves=self.moves[ahead],
             elapsed=self.elapsed[ahead],
             reached=torch.from_numpy(reached),
+            spread=self.spread[:horizon],
         )
+
+
+def _spread(table: Table, horizon: int) -> Float[np.ndarray, " step"]:
+    """Root mean square change of the scaled targets over 1 to `horizon` rows; one where there is nothing to measure."""
+    sizes = []
+    row = np.arange(len(table.targets)) - np.repeat(table.starts, table.lengths)
+    for lag in range(1, horizon + 1):
+        later = np.flatnonzero(row >= lag)
+        change = np.square(table.targets[later] - table.targets[later - lag])
+        sizes.append(np.sqrt(np.nanmean(change)) if np.isfinite(change).any() else 1.0)
+    return np.maximum(sizes, 1e-3).astype(np.float32)

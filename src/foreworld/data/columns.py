@@ -81,10 +81,10 @@ def kind_of(column: Column) -> Kind:
         return "categorical"
     if not is_text(kind):
         raise column.error(f"values of type {kind} cannot be a variable; give numbers, true/false or text")
-    if column.text and _truths(column).all():
-        return "binary"
     if column.text and parse(column) is not None:
         return "continuous"
+    if column.text and _truths(column).all():
+        return "binary"
     like = column.matches(NUMBER_LIKE)
     if not like.any():
         return "categorical"
@@ -113,8 +113,9 @@ def numbers(column: Column) -> Float64[np.ndarray, " row"]:
     large = np.abs(values) > LARGEST
     if large.any():
         raise column.error(f"{values[large][0]:g} is beyond 1e30 in magnitude; use a larger unit", large)
-    if is_text(kind):
-        inexact = (np.abs(values) >= EXACT) & column.matches(r"^[+-]?\d+$")
+    vast = np.abs(values) >= EXACT
+    if is_text(kind) and vast.any():
+        inexact = vast & column.matches(r"^[+-]?\d+$")
         if inexact.any():
             raise column.error(f"{column.first(inexact)} is beyond 2^53, where {_INEXACT}", inexact)
     return values
@@ -239,4 +240,6 @@ def _not_numbers(column: Column, advice: str = "") -> DataError:
         return column.error(
             f"numbers stored as text, such as '{column.first(~column.missing)}'{advice}", ~column.missing
         )
-    return column.error(f"'{column.first(wrong)}' is not a number{advice}", wrong)
+    first = column.first(wrong)
+    point = "; decimals are written with a point" if "," in first else ""
+    return column.error(f"'{first}' is not a number{point}{advice}", wrong)

@@ -124,7 +124,7 @@ class Episodes:
         Raises:
             DataError: what cannot be used as it is; `docs/data.md` has the full list.
         """
-        from foreworld.data.table import declare_and_read
+        from foreworld.data.declare import declare_and_read
 
         return declare_and_read(
             frame,

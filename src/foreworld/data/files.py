@@ -116,17 +116,20 @@ def _open_parquet(path: Path) -> FileTable:
 
 def _open_text(path: Path, expected: Sequence[str]) -> FileTable:
     source = str(path)
-    try:
-        headers = {mark: _header(path, mark) for mark in DELIMITERS}
-    except (UnicodeDecodeError, csv.Error):
-        raise DataError("this is not a UTF-8 text file; save it as UTF-8", source=source) from None
+    headers = {mark: _header(path, mark) for mark in DELIMITERS}
     delimiter = max(DELIMITERS, key=lambda mark: (len({*headers[mark]} & {*expected}), len(headers[mark])))
     return FileTable(source, headers[delimiter], True, partial(_read_text, path, delimiter, pa.large_string()))
 
 
 def _header(path: Path, delimiter: str) -> list[str]:
-    with path.open(encoding="utf-8-sig", newline="") as lines:
-        return next((row for row in csv.reader(lines, delimiter=delimiter) if row), [])
+    # Cells further down may be no UTF-8 either; those are named by row when they are read.
+    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as lines:
+        try:
+            header = next((row for row in csv.reader(lines, delimiter=delimiter) if row), [])
+            "".join(header).encode()
+        except (UnicodeEncodeError, csv.Error):
+            raise DataError("this is not a UTF-8 text file; save it as UTF-8", source=str(path)) from None
+    return header
 
 
 def _read_text(path: Path, delimiter: str, cell: pa.DataType, names: Sequence[str]) -> dict[str, pa.ChunkedArray]:
@@ -136,17 +139,22 @@ def _read_text(path: Path, delimiter: str, cell: pa.DataType, names: Sequence[st
     except pa.ArrowInvalid as error:
         _explain(path, delimiter, names)
         raise DataError(f"the text cannot be read as a table: {error}", source=str(path)) from None
-    columns = {}
-    for name in names:
-        text = pc.utf8_trim_whitespace(table[name])
-        missing = pc.is_in(text, pa.array(MISSING_WORDS, text.type))
-        columns[name] = pc.if_else(missing, pa.scalar(None, text.type), text)
-    return columns
+    return {name: _trim(table[name]) for name in names}
+
+
+def _trim(text: pa.ChunkedArray) -> pa.ChunkedArray:
+    trimmed = pc.utf8_trim_whitespace(text)
+    if pc.sum(pc.binary_length(trimmed)) == pc.sum(pc.binary_length(text)):
+        return text
+    missing = pc.is_in(trimmed, pa.array(MISSING_WORDS, text.type))
+    return pc.if_else(missing, pa.scalar(None, text.type), trimmed)
 
 
 def _options(delimiter: str, cell: pa.DataType, names: Sequence[str], **parsing: Any) -> dict[str, Any]:
     types = dict.fromkeys(names, cell)
-    convert = pa_csv.ConvertOptions(include_columns=list(names), column_types=types, null_values=[])
+    convert = pa_csv.ConvertOptions(
+        include_columns=list(names), column_types=types, null_values=MISSING_WORDS, strings_can_be_null=True
+    )
     return {
         "read_options": pa_csv.ReadOptions(use_threads=not parsing),
         "parse_options": pa_csv.ParseOptions(delimiter=delimiter, newlines_in_values=True, **parsing),

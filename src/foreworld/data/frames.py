@@ -180,7 +180,7 @@ def _refuse_mixture(values: list[Any], name: str, source: str) -> None:
 
 
 def _family(value: Any) -> str:
-    """What a cell of a column of Python objects is; pandas has missing values of its own, known by their type's name."""
+    """What a cell of a column of Python objects is; pandas has its own missing values, known by the type's name."""
     kind = type(value).__name__
     if value is None or kind in ("NAType", "NaTType") or (isinstance(value, float) and value != value):
         return "missing"

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from foreworld.data.episodes import Episodes
-from foreworld.data.rollouts import Recording, Rollout, flatten, stack, to_episodes
+from foreworld.data.rollouts import Recording, Rollout, declare, flatten, stack, to_episodes
 
 
 def from_gymnasium(
@@ -44,12 +44,13 @@ def from_gymnasium(
         DataError: a space that has no columns, names that do not fit, infinite values, actions outside their bounds.
         MissingExtraError: Gymnasium is not installed.
     """
+    recording = Recording(observation_names, action_names, reward, targets, units, dt, time_unit)
+    source = env.spec.id if env.spec else type(env.unwrapped).__name__
+    schema = declare(env.observation_space, env.action_space, recording, source)
     env.action_space.seed(seed)
     act = policy or (lambda _: env.action_space.sample())
     rollouts = [_play(env, act, seed + episode, max_steps) for episode in range(episodes)]
-    recording = Recording(observation_names, action_names, reward, targets, units, dt, time_unit)
-    name = env.spec.id if env.spec else type(env.unwrapped).__name__
-    return to_episodes(rollouts, env.observation_space, env.action_space, recording, name)
+    return to_episodes(rollouts, schema, recording, source)
 
 
 def _play(env: Any, act: Callable[[Any], Any], seed: int, max_steps: int | None) -> Rollout:

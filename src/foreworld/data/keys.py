@@ -1,5 +1,6 @@
 """The two columns that make a table a set of trajectories: whose row it is, and when it was."""
 
+from contextlib import suppress
 from typing import Literal
 
 import numpy as np
@@ -8,6 +9,7 @@ from jaxtyping import Float64, Int64
 
 from foreworld.data.columns import EXACT, Column, encode, is_number, is_text, numbers, parse, pc
 
+NAIVE, AWARE = pa.timestamp("us"), pa.timestamp("us", "UTC")
 ZONE = r"[T ]\d\d.*(Z|[+-]\d\d(:?\d\d)?)$"
 
 
@@ -72,17 +74,26 @@ def _is_plain_integer(value: str) -> bool:
 
 def _moments(column: Column) -> pa.ChunkedArray:
     """ISO 8601 text as timestamps; with a zone in every row, or in none."""
+    text = column.values
+    stamps = _stamps(text)
+    if stamps is None:
+        text = pc.replace_substring_regex(text, r"(\.\d{6})\d+", r"\1")
+        stamps = _stamps(text)
+    if stamps is not None:
+        return stamps
     zoned = column.matches(ZONE)
     if zoned.any() and not zoned.all():
         raise column.error(f"'{column.first(~zoned)}' has no time zone and other rows have one", ~zoned)
-    kind = pa.timestamp("us", "UTC" if zoned.all() else None)
-    cut = pc.replace_substring_regex(column.values, r"(\.\d{6})\d+", r"\1")
-    try:
-        return cut.cast(kind)
-    except pa.ArrowInvalid:
-        wrong = np.array([not _casts(value, kind) for value in cut])
-        problem = f"'{column.first(wrong)}' is neither a number nor an ISO 8601 time such as 2026-01-31T12:00:00Z"
-        raise column.error(problem, wrong) from None
+    wrong = np.array([not _casts(value, AWARE if zoned.all() else NAIVE) for value in text])
+    problem = f"'{column.first(wrong)}' is neither a number nor an ISO 8601 time such as 2026-01-31T12:00:00Z"
+    raise column.error(problem, wrong)
+
+
+def _stamps(text: pa.ChunkedArray) -> pa.ChunkedArray | None:
+    for kind in (NAIVE, AWARE):
+        with suppress(pa.ArrowInvalid):
+            return text.cast(kind)
+    return None
 
 
 def _casts(value: pa.Scalar, kind: pa.DataType) -> bool:

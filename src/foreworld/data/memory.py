@@ -71,7 +71,7 @@ def memory_of(episode: Episode, rows: int, encoding: Encoding) -> Float[np.ndarr
     return (decay(age, encoding) * doses(episode.actions[:rows], encoding)).sum(0, dtype=np.float32)
 
 
-def stack_padded(arrays: Sequence[Float[np.ndarray, "step value"]]) -> Float[np.ndarray, "episode step value"]:
+def stack_padded(arrays: Sequence[Float[np.ndarray, "_ value"]]) -> Float[np.ndarray, "episode step value"]:
     """Arrays of different lengths in one, with zeros at the end of the short ones."""
     longest = max(len(array) for array in arrays)
     out = np.zeros((len(arrays), longest, arrays[0].shape[1]), arrays[0].dtype)

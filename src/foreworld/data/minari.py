@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from foreworld.data.episodes import Episodes
-from foreworld.data.rollouts import Recording, Rollout, flatten, to_episodes
+from foreworld.data.rollouts import Recording, Rollout, declare, flatten, to_episodes
 from foreworld.errors import DataError, MissingExtraError
 
 
@@ -43,9 +43,10 @@ def from_minari(
             raise DataError("there is no such dataset here; download it with minari first", source=dataset) from None
     source = dataset.spec.dataset_id
     spaces = dataset.observation_space, dataset.action_space
-    rollouts = [_rollout(episode, *spaces, source) for episode in dataset.iterate_episodes()]
     recording = Recording(observation_names, action_names, reward, targets, units, dt, time_unit)
-    return to_episodes(rollouts, *spaces, recording, source)
+    schema = declare(*spaces, recording, source)
+    rollouts = [_rollout(episode, *spaces, source) for episode in dataset.iterate_episodes()]
+    return to_episodes(rollouts, schema, recording, source)
 
 
 def _rollout(episode: Any, observation_space: Any, action_space: Any, source: str) -> Rollout:

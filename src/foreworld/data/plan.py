@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Float64
@@ -47,6 +47,7 @@ class Cases:
     group: tuple[str | int, ...]
 
 
+@runtime_checkable
 class Forecaster(Protocol):
     """Anything that answers a plan with samples of the targets: the world model, and every baseline."""
 

@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from jaxtyping import Float64
+from pydantic import ValidationError
 
 from foreworld.data.columns import LARGEST
+from foreworld.data.declare import reason
 from foreworld.data.episodes import Episodes
 from foreworld.data.frames import RawTable
 from foreworld.data.schema import Role, Schema, Variable
@@ -68,42 +70,49 @@ def stack(space: Any, elements: Sequence[Any]) -> Any:
     return np.asarray(elements).reshape(len(elements), *shape)
 
 
-def to_episodes(
-    rollouts: Sequence[Rollout], observation_space: Any, action_space: Any, recording: Recording, source: str
-) -> Episodes:
-    """Episodes numbered from 0, checked like any table; rows in errors count through all rollouts.
+def declare(observation_space: Any, action_space: Any, recording: Recording, source: str) -> Schema:
+    """What the columns of an environment mean.
 
     Raises:
-        DataError: a space that has no columns (text, graphs, sequences), names that do not fit, infinite values,
-            actions outside their bounds.
+        DataError: a space that has no columns (text, graphs, sequences), names that do not fit.
     """
-    if not rollouts:
-        raise DataError("there is no episode", source=source)
     observations = _variables(observation_space, "observation", "obs", recording.observation_names, source)
     actions = _variables(action_space, "action", "action", recording.action_names, source)
     if recording.reward:
         observations.append(Variable(name=recording.reward, role="observation"))
-    lengths = [len(rollout.observations) for rollout in rollouts]
-    values = np.concatenate([_rows(rollout, bool(recording.reward)) for rollout in rollouts])
-    variables = [_finish(variable, recording) for variable in observations + actions]
     known = {variable.name for variable in observations}
     for name in recording.targets or ():
         if name not in known:
             raise DataError("targets name a column that is not among the observations", source=source, column=name)
-    schema = Schema(
-        id="episode",
-        time="time",
-        time_unit=recording.time_unit,
-        terminated="terminated",
-        truncated="truncated",
-        variables=tuple(variables),
-    )
-    last = np.cumsum(lengths) - 1
+    try:
+        return Schema(
+            id="episode",
+            time="time",
+            time_unit=recording.time_unit,
+            terminated="terminated",
+            truncated="truncated",
+            variables=tuple(_finish(variable, recording) for variable in observations + actions),
+        )
+    except ValidationError as error:
+        raise DataError(reason(error), source=source) from None
+
+
+def to_episodes(rollouts: Sequence[Rollout], schema: Schema, recording: Recording, source: str) -> Episodes:
+    """Episodes numbered from 0, checked like any table; rows in errors count through all rollouts.
+
+    Raises:
+        DataError: no rollout, infinite values, actions outside their bounds.
+    """
+    if not rollouts:
+        raise DataError("there is no episode", source=source)
+    lengths = [len(rollout.observations) for rollout in rollouts]
+    values = np.concatenate([_rows(rollout, bool(recording.reward)) for rollout in rollouts])
     columns = {
-        "episode": np.repeat(np.arange(len(rollouts)), lengths),
-        "time": np.concatenate([np.arange(length) * recording.dt for length in lengths]),
-        **{variable.name: values[:, position] for position, variable in enumerate(variables)},
+        schema.id: np.repeat(np.arange(len(rollouts)), lengths),
+        schema.time: np.concatenate([np.arange(length) * recording.dt for length in lengths]),
+        **{variable.name: values[:, position] for position, variable in enumerate(schema.variables)},
     }
+    last = np.cumsum(lengths) - 1
     for name in schema.endings:
         columns[name] = np.zeros(len(values), bool)
         columns[name][last] = [getattr(rollout, name) for rollout in rollouts]
@@ -172,7 +181,7 @@ def _choice(name: str, role: Role, start: int, count: int) -> Variable:
     return Variable(name=name, role=role, kind="categorical", categories=tuple(map(str, range(start, start + count))))
 
 
-def _limits(role: Role, low: float, high: float) -> dict[str, float | None]:
+def _limits(role: Role, low: float, high: float) -> dict[str, Any]:
     # Only what may be done is limited: environments leave their own observation bounds by rounding, and by far.
     if role != "action" or low >= high:
         return {}

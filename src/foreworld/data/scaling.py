@@ -11,12 +11,14 @@ from foreworld.data.schema import Role, Schema, Variable
 
 # Scaled inputs beyond this are cut: a network saturates there anyway, and such an input is flagged as unsupported.
 LIMIT = 30.0
+INCREMENT_LAGS = (1, 2, 3, 4, 6, 9, 12)  # rows
 
 
 class Scale(BaseModel):
     """Centre and scale of one variable, and the range that training saw; native units.
 
     Attributes:
+        increments: usual size of the change over each of INCREMENT_LAGS rows, for a continuous observation.
         impulse: an action that is at `centre` most of the time, such as a meal or a bolus.
     """
 
@@ -27,6 +29,7 @@ class Scale(BaseModel):
     low: float = 0.0
     high: float = 0.0
     impulse: bool = False
+    increments: tuple[float, ...] = ()
 
 
 class Scaling(BaseModel):
@@ -59,8 +62,23 @@ def fit_scaling(data: Episodes) -> Scaling:
         for role in columns
         for index, variable in enumerate(schema.of(role))
     }
+    for index, variable in enumerate(schema.observations):
+        if variable.kind == "continuous":
+            sizes = _increments([episode.observations[:, index] for episode in data], scales[variable.name].scale)
+            scales[variable.name] = scales[variable.name].model_copy(update={"increments": sizes})
     steps = np.concatenate([np.diff(episode.time) for episode in data])
     return Scaling(variables=scales, step=float(np.median(steps)) if len(steps) else 1.0)
+
+
+def _increments(series: list[Float[np.ndarray, " _"]], otherwise: float) -> tuple[float, ...]:
+    """Root mean square of the change over each lag; the level's own scale where there is none to measure."""
+    sizes = []
+    for lag in INCREMENT_LAGS:
+        changes = np.concatenate([values[lag:] - values[: max(len(values) - lag, 0)] for values in series])
+        changes = changes[np.isfinite(changes)]
+        size = float(np.sqrt(np.mean(changes**2))) if len(changes) else 0.0
+        sizes.append(size if size > 1e-6 * otherwise else otherwise)
+    return tuple(sizes)
 
 
 def _measure(values: Float[np.ndarray, " row"], variable: Variable) -> Scale:

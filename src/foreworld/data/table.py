@@ -1,92 +1,19 @@
-"""Long tables to episodes: one row an observation, in any order. Every value is checked here and nowhere else."""
+"""Long tables to episodes: one row an observation, in any order, every value checked against the schema."""
 
-import os
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from jaxtyping import Float, Float64, Int64
-from pydantic import ValidationError
 
-from foreworld.data.columns import Column, binaries, kind_of, labels, numbers
+from foreworld.data.columns import Column, binaries, labels, numbers
 from foreworld.data.episodes import Episode, Episodes
 from foreworld.data.frames import RawTable, open_table
 from foreworld.data.keys import ids, times
-from foreworld.data.schema import Kind, Role, Schema, Variable
+from foreworld.data.schema import Schema, Variable
 from foreworld.errors import DataError
-
-Bounds = tuple[float | None, float | None]
-
-
-def declare_and_read(
-    table: Any,
-    *,
-    id: str,
-    time: str,
-    observations: Sequence[str],
-    actions: Sequence[str] = (),
-    static: Sequence[str] = (),
-    known_future: Sequence[str] = (),
-    targets: Sequence[str] | None = None,
-    units: Mapping[str, str] | None = None,
-    bounds: Mapping[str, Bounds] | None = None,
-    kinds: Mapping[str, Kind] | None = None,
-    time_unit: str = "",
-    terminated: str = "",
-    truncated: str = "",
-    source: str = "frame",
-) -> Episodes:
-    """Read a table for the first time: the schema follows from the roles given and from the columns' types.
-
-    See `Episodes.from_frame` for the arguments and errors.
-    """
-    roles: dict[Role, Sequence[str]] = {
-        "observation": _names(observations),
-        "action": _names(actions),
-        "static": _names(static),
-        "known_future": _names(known_future),
-    }
-    names = [name for group in roles.values() for name in group]
-    used = [id, time, *(name for name in (terminated, truncated) if name), *names]
-    _refuse_bad_roles(used, str(table) if isinstance(table, str | os.PathLike) else source)
-    raw = open_table(table, used, label=source)
-    chosen = roles["observation"] if targets is None else _names(targets)
-    _refuse_strangers(raw.source, "targets", chosen, roles["observation"])
-    for what, given in (("units", units), ("bounds", bounds), ("kinds", kinds)):
-        _refuse_strangers(raw.source, what, tuple(given or ()), names)
-    wanted = set(chosen)
-    variables = tuple(
-        _declare(
-            Column.of(raw, name),
-            role,
-            kind=(kinds or {}).get(name),
-            unit=(units or {}).get(name, ""),
-            bounds=(bounds or {}).get(name, (None, None)),
-            target=name in wanted,
-        )
-        for role, group in roles.items()
-        for name in group
-    )
-    _, time_kind, zone = times(Column.of(raw, time))
-    if time_kind == "datetime" and time_unit not in ("", "s"):
-        raise DataError("datetimes are kept in seconds, so time_unit is not needed", source=raw.source, column=time)
-    try:
-        schema = Schema(
-            id=id,
-            time=time,
-            time_kind=time_kind,
-            time_unit="s" if time_kind == "datetime" else time_unit,
-            time_zone=zone,
-            terminated=terminated,
-            truncated=truncated,
-            variables=variables,
-        )
-    except ValidationError as error:
-        raise DataError(_reason(error), source=raw.source) from None
-    return assemble(raw, schema)
 
 
 def read(table: Any, schema: Schema, *, source: str = "frame") -> Episodes:
@@ -154,53 +81,6 @@ def assemble(table: RawTable, schema: Schema) -> Episodes:
     return Episodes(schema, episodes, table.backend)
 
 
-def _names(given: Sequence[str]) -> tuple[str, ...]:
-    return (given,) if isinstance(given, str) else tuple(given)
-
-
-def _refuse_bad_roles(used: Sequence[Any], source: str) -> None:
-    for name in used:
-        if not isinstance(name, str) or not name:
-            raise DataError(f"a column name is text, not {name!r}", source=source)
-    name, times_used = Counter(used).most_common(1)[0]
-    if times_used > 1:
-        raise DataError("one column is given more than one role", source=source, column=name)
-
-
-def _refuse_strangers(source: str, what: str, names: Sequence[str], allowed: Sequence[str]) -> None:
-    known = set(allowed)
-    for name in names:
-        if name not in known:
-            group = "observations" if what == "targets" else "variables"
-            raise DataError(f"{what} name a column that is not among the {group}", source=source, column=name)
-
-
-def _declare(column: Column, role: Role, *, kind: Kind | None, unit: str, bounds: Bounds, target: bool) -> Variable:
-    if column.empty:
-        raise column.error("no row has a value, so there is nothing to learn; leave the column out")
-    kind = kind or kind_of(column)
-    low, high = (None if bound is None or np.isinf(bound) else float(bound) for bound in bounds)
-    if kind != "continuous" and (low, high) != (None, None):
-        raise column.error(f"bounds belong to continuous variables, and this one is {kind}")
-    try:
-        return Variable(
-            name=column.name,
-            role=role,
-            kind=kind,
-            unit=unit,
-            low=low,
-            high=high,
-            categories=tuple(sorted(labels(column)[1])) if kind == "categorical" else (),
-            target=target,
-        )
-    except ValidationError as error:
-        raise column.error(_reason(error)) from None
-
-
-def _reason(error: ValidationError) -> str:
-    return error.errors()[0]["msg"].removeprefix("Value error, ")
-
-
 def _refuse_duplicates(
     table: RawTable,
     schema: Schema,
@@ -214,7 +94,7 @@ def _refuse_duplicates(
         return
     stamps = table.columns[schema.time]
     shown = "; ".join(
-        f"'{names[owners[row]]}' at {stamps[int(order[row])]} in rows {order[row - 1] + 1} and {order[row] + 1}"
+        f"'{names[int(owners[row])]}' at {stamps[int(order[row])]} in rows {order[row - 1] + 1} and {order[row] + 1}"
         for row in again[:5]
     )
     problem = f"more than one row has the same id and time: {shown}"

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from foreworld.data.episodes import Episode, Episodes
+from foreworld.data.increments import increments, increments_width
 from foreworld.data.memory import memory_of, memory_width, run_memory, stack_padded
 from foreworld.data.plan import Plan
 from foreworld.data.scaling import Encoding
@@ -36,7 +37,7 @@ class Table:
 
 def history_width(encoding: Encoding) -> int:
     """Inputs of the belief encoder."""
-    return move_width(encoding) + encoding.width("observation") + 1
+    return encoding.width("observation") + move_width(encoding) + 1 + increments_width(encoding)
 
 
 def move_width(encoding: Encoding) -> int:
@@ -87,7 +88,8 @@ def encode_histories(
     seen = stack_padded([encoding(episode.observations[start:], "observation") for episode, start in tails])
     opening = np.zeros((*seen.shape[:2], 1), np.float32)
     opening[np.array(starts) == 0, 0] = 1.0
-    return np.concatenate([seen, moves, opening], axis=2)
+    changes = stack_padded([increments(episode.observations, encoding)[start:] for episode, start in tails])
+    return np.concatenate([seen, moves, opening, changes], axis=2)
 
 
 def _before(time: Float[np.ndarray, " row"], start: int, step: float) -> Float[np.ndarray, " tail"]:
@@ -130,7 +132,7 @@ def tabulate(data: Episodes, encoding: Encoding) -> Table:
     exists = np.arange(rows.shape[1]) < lengths[:, None]
     # The move that leaves a row is the one that leads to the next, so it stands there already.
     moves = np.zeros((*rows.shape[:2], move_width(encoding)), np.float32)
-    moves[:, :-1] = np.where(exists[:, 1:, None], rows[:, 1:, seen:-1], 0.0)
+    moves[:, :-1] = np.where(exists[:, 1:, None], rows[:, 1:, seen : seen + move_width(encoding)], 0.0)
     gaps = [np.append(np.diff(episode.time) / encoding.scaling.step, 1.0) for episode in data]
     return Table(
         history=rows[exists],

@@ -10,7 +10,7 @@ from foreworld.nets.ensemble import MLP, Linear
 
 
 class Transformer(nn.Module):
-    """Blocks of causal self-attention and an MLP; positions enter as a learned penalty on distance (ALiBi, Press 2022)."""
+    """Blocks of causal self-attention and MLPs; positions are a learned penalty on distance (ALiBi, Press 2022)."""
 
     def __init__(
         self, members: int, inputs: int, hidden: int, *, depth: int = 2, heads: int = 4, generator: torch.Generator

@@ -49,7 +49,7 @@ def spread_origins(
 
 
 def forecast_held_out(
-    network: WorldNetwork, encoding: Encoding, data: Episodes, held_out: list[Int[np.ndarray, " episode"]], *, seed: int
+    network: WorldNetwork, encoding: Encoding, data: Episodes, held_out: list[Int[np.ndarray, " _"]], *, seed: int
 ) -> HeldOut:
     """Ask each member about the episodes that it left out; an episode left out by several is asked about once."""
     horizon = network.config.horizon
@@ -84,7 +84,7 @@ def calibrate(held_out: HeldOut, encoding: Encoding) -> Calibration:
 
 
 def fit_support(
-    network: WorldNetwork, encoding: Encoding, data: Episodes, held_out: list[Int[np.ndarray, " episode"]], *, seed: int
+    network: WorldNetwork, encoding: Encoding, data: Episodes, held_out: list[Int[np.ndarray, " _"]], *, seed: int
 ) -> Support:
     """Reference beliefs of each member from its training episodes, and how far its held-out beliefs are from them."""
     rng = np.random.default_rng([seed, 3])

@@ -35,7 +35,7 @@ class Trained:
     config: FitConfig
     network: WorldNetwork
     encoding: Encoding
-    held_out: list[Int[np.ndarray, " episode"]]
+    held_out: list[Int[np.ndarray, " _"]]
     log: Log
 
 
@@ -73,7 +73,7 @@ def fitting(config: FitConfig, lengths: Int[np.ndarray, " episode"]) -> FitConfi
     return config.model_copy(update={"horizon": horizon, "context": context})
 
 
-def folds(lengths: Int[np.ndarray, " episode"], members: int, seed: int) -> list[Int[np.ndarray, " episode"]]:
+def folds(lengths: Int[np.ndarray, " episode"], members: int, seed: int) -> list[Int[np.ndarray, " _"]]:
     """Episodes that each member leaves out; every episode is left out by some member, if there are as many members."""
     usable = np.random.default_rng([seed, 2]).permutation(np.flatnonzero(lengths > 0))
     parts = np.array_split(usable, min(max(members, 2), len(usable)))

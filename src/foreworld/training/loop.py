@@ -33,8 +33,8 @@ class Trainer:
         config: FitConfig,
         encoding: Encoding,
         table: Table,
-        train: list[Int[np.ndarray, " episode"]],
-        held_out: list[Int[np.ndarray, " episode"]],
+        train: list[Int[np.ndarray, " _"]],
+        held_out: list[Int[np.ndarray, " _"]],
         *,
         seed: int,
     ):

@@ -16,7 +16,7 @@ def progress_bar(
         total: the last step.
         shown: None shows it if standard error is a terminal.
     """
-    if not (sys.stderr.isatty() if shown is None else shown):
+    if not _visible(shown):
         yield lambda step, metrics: None
         return
     from rich.console import Console
@@ -34,3 +34,19 @@ def progress_bar(
             bar.update(task, completed=step, metric=metric)
 
         yield report
+
+
+@contextmanager
+def stage(label: str, shown: bool | None = None) -> Iterator[None]:
+    """A spinner while something without steps of its own goes on; shown as `progress_bar` is."""
+    if not _visible(shown):
+        yield
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status(label):
+        yield
+
+
+def _visible(shown: bool | None) -> bool:
+    return sys.stderr.isatty() if shown is None else shown

@@ -41,9 +41,7 @@ def _effective_rank(centred: Float[Tensor, "member sample latent"]) -> Float[Ten
     return torch.exp(-(share * torch.log(share.clamp(min=1e-12))).sum(-1))
 
 
-def _probe(
-    cloud: Float[Tensor, "member sample latent"], truth: Float[Tensor, "member sample target"]
-) -> float | None:
+def _probe(cloud: Float[Tensor, "member sample latent"], truth: Float[Tensor, "member sample target"]) -> float | None:
     scores = []
     for beliefs, targets in zip(cloud, truth, strict=True):
         for target in targets.unbind(-1):

@@ -19,7 +19,7 @@ class Reading:
     outputs: Float[Tensor, "*batch output"]
     variables: tuple[Variable, ...]
 
-    def parts(self) -> list[Float[Tensor, "*batch width"]]:
+    def parts(self) -> list[Float[Tensor, "*batch _"]]:
         """The outputs of each target: mean and raw deviation, one logit, or one logit a category."""
         return list(self.outputs.split([output_width(variable) for variable in self.variables], dim=-1))
 

@@ -8,6 +8,8 @@ from jaxtyping import Float, Int
 from foreworld.data.episodes import Episode, Episodes
 from foreworld.evidence.baselines.codes import encode
 
+RECENT = 96
+
 
 def last_seen(
     values: Float[np.ndarray, "row variable"],
@@ -37,7 +39,7 @@ class Past:
         elapsed: time from each row to the present.
         there: 1 where the row exists, else 0.
         ages: time since each observation was last seen.
-        means: of observations and of actions over the whole history.
+        means: of observations and of actions over the last RECENT rows.
         static: static facts.
         now: time of the last row.
     """
@@ -72,9 +74,9 @@ def _past(episode: Episode, lags: int) -> tuple[np.ndarray, ...]:
         _latest(now - episode.time, lags, np.nan),
         _latest(np.ones(len(episode.time)), lags, 0.0),
         np.where(rows[-1] >= 0, now - episode.time[rows[-1]], np.nan),
-        np.concatenate([_mean(episode.observations), _mean(episode.actions)]),
+        np.concatenate([_mean(episode.observations[-RECENT:]), _mean(episode.actions[-RECENT:])]),
         episode.static,
-        now,
+        np.asarray(now),
     )
 
 

@@ -53,7 +53,7 @@ class _Regression:
         predicted = np.empty_like(self.y)
         for index in self.folds:
             held = self.fold == index
-            predicted[held] = self.x[held] @ self.solve(ridge, self.folds[self.folds != index], tolerance=1e-3)
+            predicted[held] = self.x[held] @ self.solve(ridge, self.folds[self.folds != index], tolerance=1e-4)
         return predicted
 
 

@@ -54,7 +54,7 @@ def fan_chart(
     unit = style.time_scale(schema)[1]
     axes[-1].set_xlabel(f"time from now ({unit})" if unit else "time from now", color=style.INK, fontsize=11)
     figure.legend(
-        handles=_handles(scene), loc="outside upper right", ncols=4, frameon=False, fontsize=10, labelcolor=style.INK
+        handles=_handles(scene), loc="outside lower center", ncols=3, frameon=False, fontsize=10, labelcolor=style.INK
     )
     if title:
         figure.suptitle(title, color=style.INK, fontsize=13, x=0.01, ha="left")

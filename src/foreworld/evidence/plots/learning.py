@@ -16,7 +16,7 @@ PANELS = (
     ("action sensitivity", ("action_sensitivity",)),
     ("probe R²", ("probe_r2",)),
 )
-LABELS = {"std_min": "least spread dimension", "std_mean": "mean over dimensions"}
+LABELS = {"std_min": "least of them", "std_mean": "mean"}
 
 
 def learning_curves(rows: Sequence[Mapping[str, float]]) -> Figure:
@@ -35,7 +35,7 @@ def learning_curves(rows: Sequence[Mapping[str, float]]) -> Figure:
         raise ValueError("the log has no metrics to plot")
     columns = min(len(panels), 3)
     lines = -(-len(panels) // columns)
-    figure = style.new_figure(2.6 * lines, width=3.4 * columns)
+    figure = style.new_figure(2.8 * lines, width=3.4 * columns)
     axes = figure.subplots(lines, columns, squeeze=False).reshape(-1)
     for panel, (title, keys) in zip(axes, panels, strict=False):
         _draw(panel, title, keys, rows)
@@ -59,4 +59,7 @@ def _draw(axes: Axes, title: str, keys: list[str], rows: Sequence[Mapping[str, f
     if title != "loss" and lowest >= 0:
         axes.set_ylim(bottom=0)
     if len(keys) > 1:
-        axes.legend(frameon=False, fontsize=9, labelcolor=style.INK)
+        place = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.26)}
+        axes.legend(
+            **place, ncols=min(len(keys), 3), frameon=False, fontsize=8.5, labelcolor=style.INK, columnspacing=1.0
+        )

@@ -13,7 +13,8 @@ except ImportError as error:
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 DARK = ("#00344F", "#6B2F00", "#004F3A", "#7A3A60", "#7A5300", "#1F5F86")
-LINES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (1, 1)))
+# Offset and lengths of dashes and gaps.
+LINES = ((0, ()), (0, (5, 2)), (0, (6, 2, 1, 2)), (0, (1, 1)), (0, (9, 2)), (0, (3, 1, 1, 1, 1, 1)))
 INK, FAINT = "#333333", "#8A8A8A"
 BANDS = {0.9: 0.14, 0.8: 0.16, 0.5: 0.24}  # opacity of each central interval, which lie upon each other
 WIDTH = 8.0  # inches
@@ -34,7 +35,7 @@ def dark(index: int) -> str:
     return DARK[index % len(DARK)]
 
 
-def line(index: int) -> str | tuple:
+def line(index: int) -> tuple[float, tuple[float, ...]]:
     """A line style to go with the colour, for those who see none."""
     return LINES[index % len(LINES)]
 

@@ -1,0 +1,136 @@
+"""Calibrated intervals cover what they say on new cases, and calibration does no harm where there is nothing to mend."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from foreworld.reasoning.calibrate import LEVELS, Calibration, fit_calibration, interpolate
+
+STEPS = (1.0, 3.0)  # spread of the truth at each of two steps
+
+
+def truths(cases: int, seed: int) -> np.ndarray:
+    """Two steps of two targets: a normal, and a skewed one."""
+    rng = np.random.default_rng(seed)
+    normal = rng.normal(0, 1, (cases, 2))
+    skewed = rng.exponential(1, (cases, 2)) * 10
+    return np.stack([normal, skewed], axis=-1) * np.array(STEPS)[:, None]
+
+
+def forecasts(cases: int, seed: int, *, stretch: float, shift: float, members: int = 200) -> np.ndarray:
+    """Members from the true distribution, stretched about its median and shifted, both by step and target alike."""
+    samples = np.stack([truths(cases, 1000 * seed + member) for member in range(members)])
+    middle = np.median(samples, axis=(0, 1))
+    return middle + stretch * (samples - middle) + shift * np.array([1.0, 10.0])
+
+
+def coverage(samples: np.ndarray, truth: np.ndarray, level: float) -> np.ndarray:
+    low, high = np.quantile(samples, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    return ((truth >= low) & (truth <= high)).mean(0)
+
+
+@pytest.mark.parametrize(("stretch", "shift"), [(0.4, 0.0), (2.5, 0.0), (1.0, 1.5), (0.5, -1.0), (1.0, 0.0)])
+def test_intervals_cover_what_they_say_on_new_cases(stretch: float, shift: float) -> None:
+    samples, truth = forecasts(2500, 1, stretch=stretch, shift=shift, members=100), truths(2500, 2)
+    calibration = fit_calibration(samples, truth, [True, True], episodes=50)
+    new, came = forecasts(4000, 3, stretch=stretch, shift=shift, members=100), truths(4000, 4)
+    moved = calibration.apply(new)
+    for level in (0.5, 0.8, 0.9):
+        np.testing.assert_allclose(coverage(moved, came, level), level, atol=0.03)
+    for level in (0.1, 0.5, 0.9):
+        np.testing.assert_allclose((came < np.quantile(moved, level, axis=0)).mean(0), level, atol=0.03)
+
+
+def test_an_honest_forecast_is_left_as_it_is() -> None:
+    calibration = fit_calibration(forecasts(4000, 1, stretch=1, shift=0, members=100), truths(4000, 2), [True] * 2, 9)
+    np.testing.assert_allclose(calibration.shift, 0, atol=0.06)
+    np.testing.assert_allclose(calibration.factors, 1, atol=0.12)
+
+
+def identity(steps: int = 2) -> Calibration:
+    return Calibration(shift=[[0.0]] * steps, factors=[[[1.0] * len(LEVELS)]] * steps, cases=0, episodes=0)
+
+
+def test_the_identity_changes_nothing() -> None:
+    samples = np.random.default_rng(0).normal(5, 3, (51, 4, 2, 1))
+    np.testing.assert_allclose(identity().apply(samples), samples, rtol=1e-12)
+
+
+@given(
+    factors=st.lists(st.floats(0, 10), min_size=len(LEVELS), max_size=len(LEVELS)),
+    shift=st.floats(-3, 3),
+    members=st.integers(1, 40),
+)
+def test_every_future_keeps_its_rank(factors: list[float], shift: float, members: int) -> None:
+    calibration = Calibration(shift=[[shift]], factors=[[factors]], cases=1, episodes=1)
+    samples = np.random.default_rng(members).normal(0, 1, (members, 3, 1, 1))
+    moved = calibration.apply(samples)
+    order = np.argsort(samples, axis=0)
+    assert (np.diff(np.take_along_axis(moved, order, axis=0), axis=0) >= 0).all()
+
+
+def test_steps_beyond_the_last_take_its_correction() -> None:
+    calibration = Calibration(
+        shift=[[0.0], [1.0]], factors=[[[1.0] * len(LEVELS)], [[2.0] * len(LEVELS)]], cases=1, episodes=1
+    )
+    samples = np.repeat(np.random.default_rng(0).normal(0, 1, (30, 2, 1, 1)), 4, axis=2)
+    moved = calibration.apply(samples)
+    np.testing.assert_allclose(moved[:, :, 0], samples[:, :, 0])
+    np.testing.assert_allclose(moved[:, :, 2], moved[:, :, 1])
+    np.testing.assert_allclose(moved[:, :, 3], moved[:, :, 1])
+
+
+def test_a_category_is_not_stretched() -> None:
+    samples = np.random.default_rng(0).integers(0, 3, (50, 20, 1, 1)).astype(float)
+    calibration = fit_calibration(samples, np.zeros((20, 1, 1)), [False], 5)
+    np.testing.assert_array_equal(calibration.apply(samples), samples)
+
+
+def test_missing_truths_are_left_out() -> None:
+    samples, truth = forecasts(600, 1, stretch=0.5, shift=0, members=60), truths(600, 2)
+    gaps = truth.copy()
+    gaps[::3, 0, 0] = np.nan
+    some = fit_calibration(samples, gaps, [True, True], 5)
+    kept = np.arange(600) % 3 != 0
+    fewer = fit_calibration(samples[:, kept], truth[kept], [True, True], 5)
+    np.testing.assert_allclose(some.factors[0][0], fewer.factors[0][0])
+    whole = fit_calibration(samples, truth, [True, True], 5)
+    assert some.factors[1] == whole.factors[1] and some.shift[0][1] == whole.shift[0][1]
+
+
+def test_a_step_never_observed_is_left_as_it_is() -> None:
+    truth = truths(50, 2)
+    truth[:, 1, 0] = np.nan
+    calibration = fit_calibration(forecasts(50, 1, stretch=1, shift=0, members=50), truth, [True, True], 5)
+    assert calibration.shift[1][0] == 0 and set(calibration.factors[1][0]) == {1.0}
+
+
+@pytest.mark.parametrize("cases", [1, 2, 5])
+def test_few_cases_give_wide_but_finite_corrections(cases: int) -> None:
+    calibration = fit_calibration(forecasts(cases, 1, stretch=0.2, shift=0, members=50), truths(cases, 2), [True] * 2, 1)
+    assert np.isfinite(calibration.factors).all() and np.isfinite(calibration.shift).all()
+    assert np.isfinite(calibration.apply(forecasts(3, 3, stretch=1, shift=0, members=50))).all()
+    assert calibration.cases == cases
+
+
+@settings(max_examples=10)
+@given(unit=st.sampled_from([1e-15, 1e-9, 1e-3, 1e12]))
+def test_the_unit_of_a_target_does_not_matter(unit: float) -> None:
+    samples, truth = forecasts(40, 1, stretch=0.5, shift=0.3, members=50), truths(40, 2)
+    plain, other = (fit_calibration(samples * factor, truth * factor, [True, True], 5) for factor in (1.0, unit))
+    np.testing.assert_allclose(other.factors, plain.factors, rtol=1e-6)
+    np.testing.assert_allclose(other.shift, plain.shift, rtol=1e-6, atol=1e-9)
+
+
+def test_a_forecast_without_spread_is_survived() -> None:
+    calibration = fit_calibration(np.zeros((50, 20, 2, 2)), truths(20, 1), [True, True], 5)
+    assert np.isfinite(calibration.apply(np.zeros((50, 3, 2, 2)))).all()
+
+
+def test_factors_between_levels_are_interpolated_and_beyond_them_constant() -> None:
+    factors = np.arange(8.0).reshape(1, 1, 8)
+    exact = interpolate(np.array(LEVELS), LEVELS, factors)
+    np.testing.assert_allclose(exact[:, 0, 0], np.arange(8))
+    ends = interpolate(np.array([0.001, 0.5, 0.999]), LEVELS, factors)
+    np.testing.assert_allclose(ends[:, 0, 0], [0, 3.5, 7])
