@@ -2,9 +2,9 @@
 
     python benchmarks/ablations.py            # the missing cells, then the table: benchmarks/results/ablations.md
 
-Two worlds: glucose of virtual patients, and the linear system of `kalman.py` seen together with 16 channels of noise that
-has nothing to do with it. Every cell is trained with 3 members, 400 steps and two seeds, and scored without calibration on
-the episodes that each member left out; none of them is a test episode of another benchmark. A cell takes about two
+Two worlds: glucose of virtual patients, and the linear system of `kalman.py` seen together with 16 channels of noise
+that has nothing to do with it. Every cell is trained with 3 members and 400 steps, and scored without calibration on the
+episodes that each member left out; none of them is a test episode of another benchmark. A cell takes about two
 minutes on one core, is kept as it comes, and is not run again.
 """
 
@@ -126,12 +126,13 @@ def mean_forecast(alone: Any, encoding: Encoding, case: Any, seed: int) -> np.nd
 
 def report(results: dict[str, dict]) -> str:
     """One row a setting; mean over seeds, with both seeds in brackets for the CRPS."""
-    header = "| setting | CRPS glucose (mg/dL) | 90% covers | effect R2 | rank | CRPS noisy linear | 90% covers | rank | seconds |"
+    header = "| setting | CRPS glucose (mg/dL) | 90% covers | effect R2 | rank "
+    header += "| CRPS noisy linear | 90% covers | rank | seconds |"
     lines = [
         "# Ablations",
         "",
-        f"`python benchmarks/ablations.py`; torch {torch.__version__}, one thread, seeds {SEEDS}, {BASE}; one setting is "
-        "changed a row. Held-out episodes, no calibration.",
+        f"`python benchmarks/ablations.py`; torch {torch.__version__}, one thread, seeds {SEEDS}, {BASE}; "
+        "one setting is changed a row. Held-out episodes, no calibration.",
         "",
         header,
         "|---" * 9 + "|",

@@ -2,8 +2,8 @@
 
     python benchmarks/fit_csv.py              # benchmarks/results/fit_csv.md
 
-A particle in a double well (it may jump from one well to the other, so the future has two humps), pushed by a force that is
-chosen, in a medium whose friction is a known constant of each episode; a thermometer and a drifting gauge are seen too.
+A particle in a double well (it may jump from one well to the other, so the future has two humps), pushed by a force
+that is chosen, in a medium whose friction is a known constant of each episode; a thermometer and a drifting gauge are seen too.
 """
 
 import json

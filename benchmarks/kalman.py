@@ -2,8 +2,8 @@
 
     python benchmarks/kalman.py               # benchmarks/results/kalman.md
 
-A damped rotation in two dimensions, driven by an action and by noise; one coordinate is seen, with noise. 200 episodes of
-200 steps to train on, 100 others to forecast.
+A damped rotation in two dimensions, driven by an action and by noise; one coordinate is seen, with noise. 200 episodes
+of 200 steps to train on, 100 others to forecast.
 """
 
 import json

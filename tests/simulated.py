@@ -12,7 +12,7 @@ from foreworld.world.config import FitConfig
 
 MODES = ("idle", "on", "safe")
 SCHEMA = Schema(
-    id="unit",
+    id="device",
     time="minute",
     time_unit="min",
     variables=(

@@ -1,4 +1,4 @@
-"""The whole way in one call: simulate, fit, test on cases never seen, ask what-ifs, and write a report with pictures."""
+"""The whole way in one call: simulate, fit, test on patients never seen, ask what-ifs, write a report with pictures."""
 
 import json
 import shlex
@@ -197,15 +197,15 @@ def report(findings: Findings, pictures: dict[str, bytes], source: Domain, seed:
         title="What happens if? Glucose of virtual patients that the model has never seen",
         summary=(
             f"On {len(findings.test)} unseen patients of the UVA/Padova simulator under another insulin plan, the world "
-            f"model's forecasts are {verdict} those of the tuned linear model (CRPS {change:+.0f}% lower over three hours) "
+            f"model's forecasts are {verdict} those of the tuned linear model: CRPS over three hours is {change:.0f}% lower, "
             f"and {100 * (1 - mean['foreworld'] / mean['persistence']):.0f}% below persistence."
         ),
         sections=[
             Section(
                 "What if",
                 [
-                    "Bands are the model's; the thin lines are what the simulator does from the same moment under the same "
-                    "plan. Each picture shows the case whose true effect is the median one.",
+                    "Bands are the model's; the thin lines are what the simulator does from the same moment under the "
+                    "same plan. Each picture shows the case whose true effect is the median one.",
                     *(
                         Picture(pictures[f"what-if {name}".replace(" ", "-")], f"{words} against as planned.", words)
                         for name, words in WHAT_IFS.items()
@@ -244,6 +244,6 @@ def report(findings: Findings, pictures: dict[str, bytes], source: Domain, seed:
         caveats=[
             "Virtual patients are not patients: nothing here is medical advice.",
             "One seed and a handful of patients: benchmarks/ has five seeds over all thirty.",
-            "Doses in the training data are partly random. Where doses follow the reading alone, effects need assumptions.",
+            "Doses in the training data are partly random. Where they follow the reading alone, effects rest on assumptions.",
         ],
     )

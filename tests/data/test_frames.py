@@ -78,6 +78,25 @@ def test_a_polars_null_column_is_missing_at_predict():
     assert np.isnan(values(read(pl.DataFrame(KEYS | {"x": [None, None, None]}), schema))).all()
 
 
+def test_an_empty_label_is_missing_in_category_types_too():
+    cells = ["yes", "", "no"]
+    for frame in (
+        pd.DataFrame(KEYS | {"x": pd.Categorical(cells)}),
+        pl.DataFrame(KEYS | {"x": pl.Series(cells, dtype=pl.Categorical)}),
+    ):
+        np.testing.assert_array_equal(values(of_x(frame)), [1, np.nan, 0])
+    schema = of_x(pd.DataFrame(KEYS | {"x": ["yes", "yes", "no"]})).schema
+    assert np.isnan(values(read(pd.DataFrame(KEYS | {"x": pd.Categorical(["", "", ""])}), schema))).all()
+
+
+def test_an_error_about_a_long_text_is_one_short_line():
+    text = pa.table(KEYS | {"x": ["1.0", "2.0", "a long\nnote " * 1000]})
+    with pytest.raises(DataError, match="a long.nnote") as caught:
+        of_x(text)
+    assert len(str(caught.value)) < 200
+    assert "\n" not in str(caught.value)
+
+
 MIXED = {
     "numbers and text": ([1.0, "abc", 2.0], (2,), "'abc' is text in a column of number"),
     "numbers and true": ([1.0, 2.0, True], (3,), "True is true/false in a column of number"),

@@ -8,7 +8,7 @@ from foreworld.data.schema import Schema, Variable
 from foreworld.evidence.evaluate import origins
 
 AUTO, DRIVE, NOISE = (1.5, -0.6), (0.5, 0.25), 0.3
-"""y[t+1] = 1.5 y[t] - 0.6 y[t-1] + g (0.5 u[t] + 0.25 u[t-1]) + noise: a damped oscillator that is pushed now and then."""
+"""A damped oscillator, pushed now and then: y[t+1] = 1.5 y[t] - 0.6 y[t-1] + gain (0.5 u[t] + 0.25 u[t-1]) + noise."""
 
 
 def response(drive: tuple[float, float], steps: int) -> np.ndarray:

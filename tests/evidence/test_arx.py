@@ -128,9 +128,10 @@ def test_missing_values_cost_little(test):
     samples = model.forecast(held_out.histories, held_out.plan)
     assert np.isfinite(samples).all()
     error = rmse(samples, held_out.truth)[:, 0]
-    # Best would be known exactly with all observations; without the last one or two a little more is uncertain.
+    # A little above `best_error`, which takes all observations for seen.
     assert (error < [0.6, 0.8, 0.95, 1.0, 1.05, 1.1]).all()
-    assert np.nanmean(coverage(samples, held_out.truth, 0.9)) == pytest.approx(0.92, abs=0.04)
+    # Training began forecasting at the first row; from the eighth on, as here, it is easier.
+    assert 0.88 < np.nanmean(coverage(samples, held_out.truth, 0.9)) < 0.96
     np.testing.assert_allclose(effect(model, held_out).mean(axis=0), systems.response(systems.DRIVE, 6), atol=0.1)
 
 

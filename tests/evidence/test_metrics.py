@@ -24,7 +24,7 @@ def forecasts(draw, dim: int | None = None):
 def test_crps_agrees_with_scoringrules(forecast):
     samples, truth = forecast
     for fair, estimator in ((True, "fair"), (False, "nrg")):
-        expected = scoringrules.crps_ensemble(truth, samples, m_axis=0, estimator=estimator)
+        expected = np.asarray(scoringrules.crps_ensemble(truth, samples, m_axis=0, estimator=estimator))
         np.testing.assert_allclose(crps(samples, truth, fair=fair), expected, atol=1e-8)
 
 
@@ -32,7 +32,7 @@ def test_crps_agrees_with_scoringrules(forecast):
 def test_energy_score_agrees_with_scoringrules(forecast):
     samples, truth = forecast
     for fair, estimator in ((True, "fair"), (False, "nrg")):
-        expected = scoringrules.es_ensemble(truth, samples, m_axis=0, v_axis=-1, estimator=estimator)
+        expected = np.asarray(scoringrules.es_ensemble(truth, samples, m_axis=0, v_axis=-1, estimator=estimator))
         np.testing.assert_allclose(energy_score(samples, truth, fair=fair), expected, atol=1e-7)
 
 

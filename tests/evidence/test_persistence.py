@@ -5,7 +5,7 @@ import pytest
 
 from foreworld.data.episodes import Episode, Episodes
 from foreworld.data.plan import Plan, cut
-from foreworld.data.schema import Schema, Variable
+from foreworld.data.schema import Kind, Schema, Variable
 from foreworld.errors import QuestionError, TrainingError
 from foreworld.evidence.baselines import Persistence
 from foreworld.evidence.metrics import coverage
@@ -13,7 +13,7 @@ from foreworld.evidence.metrics import coverage
 from . import systems
 
 
-def walks(kind: str, runs: int = 40, rows: int = 60, missing: float = 0.0) -> Episodes:
+def walks(kind: Kind, runs: int = 40, rows: int = 60, missing: float = 0.0) -> Episodes:
     """Random walks, or a light that changes colour: green to amber now and then, amber to red, red to green."""
     rng = np.random.default_rng(0)
     values = np.cumsum(rng.normal(size=(runs, rows)), axis=1)

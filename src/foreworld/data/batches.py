@@ -21,7 +21,6 @@ class Batch:
         anchors: rows from which rollouts start.
         moves, elapsed: predictor inputs of the steps after each anchor.
         reached: which of these steps lead to a row that exists.
-        spread: usual change of the targets up to each step, in units of their own spread.
     """
 
     history: Float[Tensor, "member batch time history"]
@@ -31,7 +30,6 @@ class Batch:
     moves: Float[Tensor, "member batch anchor step move"]
     elapsed: Float[Tensor, "member batch anchor step"]
     reached: Bool[Tensor, "member batch anchor step"]
-    spread: Float[Tensor, " step"]
 
     def ahead(self, rows: Float[Tensor, "member batch time value"]) -> Float[Tensor, "member batch anchor step value"]:
         """The values of the rows that each rollout step leads to."""
@@ -51,7 +49,10 @@ class Batch:
 
 
 class Sampler:
-    """Draws batches for all members, each from its own episodes. The batch of a step depends on seed and step alone."""
+    """Draws batches for all members, each from its own episodes. The batch of a step depends on seed and step alone.
+
+    `jitter` is the standard deviation of noise on the continuous static facts, which are scaled.
+    """
 
     def __init__(
         self,
@@ -63,7 +64,9 @@ class Sampler:
         context: int,
         horizon: int,
         seed: int,
+        jitter: float = 0.0,
     ):
+        self.facts, self.jitter = table.facts, jitter
         self.size, self.anchors, self.context, self.span = batch, anchors, context, context + horizon
         self.seed = seed
         self.history = torch.from_numpy(table.history)
@@ -71,7 +74,6 @@ class Sampler:
         self.elapsed = torch.from_numpy(table.elapsed)
         self.targets = torch.from_numpy(table.targets)
         self.starts, self.lengths = table.starts, table.lengths
-        self.spread = torch.from_numpy(_spread(table, horizon))
         self.folds = [fold[table.lengths[fold] > 1] for fold in folds]
 
     def batch(self, step: int, horizon: int) -> Batch:
@@ -91,7 +93,17 @@ class Sampler:
             latest = np.maximum(rows - 1 - horizon, np.minimum(rows - 2, self.context - 1)).clip(0)
             share = np.sqrt(rng.random((self.size, self.anchors)))
             anchors.append(np.minimum(share * (latest[:, None] + 1), latest[:, None]).astype(np.int64))
-        return self._gather(np.stack(begin), np.stack(end), np.stack(anchors), span, horizon)
+        drawn = self._gather(np.stack(begin), np.stack(end), np.stack(anchors), span, horizon)
+        if self.jitter:
+            self._jitter(drawn, rng)
+        return drawn
+
+    def _jitter(self, batch: Batch, rng: np.random.Generator) -> None:
+        """Move the static facts of each stretch a little, lest a few dozen patients are told apart by weight alone."""
+        noise = rng.normal(0, self.jitter, (*batch.history.shape[:2], len(self.facts.moves)))
+        offset = torch.from_numpy(noise.astype(np.float32))
+        batch.history[..., self.facts.history] += offset[:, :, None]
+        batch.moves[..., self.facts.moves] += offset[:, :, None, None]
 
     def _gather(self, begin: np.ndarray, end: np.ndarray, anchors: np.ndarray, span: int, horizon: int) -> Batch:
         time = np.arange(span)
@@ -108,16 +120,4 @@ class Sampler:
             moves=self.moves[ahead],
             elapsed=self.elapsed[ahead],
             reached=torch.from_numpy(reached),
-            spread=self.spread[:horizon],
         )
-
-
-def _spread(table: Table, horizon: int) -> Float[np.ndarray, " step"]:
-    """Root mean square change of the scaled targets over 1 to `horizon` rows; one where there is nothing to measure."""
-    sizes = []
-    row = np.arange(len(table.targets)) - np.repeat(table.starts, table.lengths)
-    for lag in range(1, horizon + 1):
-        later = np.flatnonzero(row >= lag)
-        change = np.square(table.targets[later] - table.targets[later - lag])
-        sizes.append(np.sqrt(np.nanmean(change)) if np.isfinite(change).any() else 1.0)
-    return np.maximum(sizes, 1e-3).astype(np.float32)

@@ -20,6 +20,7 @@ MAX_CATEGORIES = 1000
 EXACT = 2**53
 NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 NUMBER_LIKE = r"^[+-]?[\d.,]*\d[\d.,]*([eE][+-]?\d+)?$|^\d{4}-\d\d-\d\d"
+_INEXACT = "a float no longer holds every integer"
 TRUE, FALSE = ("true", "True", "TRUE"), ("false", "False", "FALSE")
 
 
@@ -40,7 +41,9 @@ class Column:
     def of(cls, table: RawTable, name: str) -> "Column":
         values = table.columns[name]
         if is_text(values.type) and not table.text:
-            values = pc.if_else(pc.equal(values, ""), pa.scalar(None, values.type), values)
+            values = _without_empty(values)
+        elif pa.types.is_dictionary(values.type) and is_text(values.type.value_type):
+            values = _without_empty(values.cast(values.type.value_type)).dictionary_encode()
         return cls(name, values, table.source, table.text)
 
     @property
@@ -53,9 +56,10 @@ class Column:
         numbers = (np.flatnonzero(np.asarray(rows)) + 1).tolist() if len(rows) else ()
         return DataError(problem, source=self.source, column=self.name, rows=numbers)
 
-    def first(self, mask: Bool[np.ndarray, " row"]) -> Any:
-        """The first value under a mask."""
-        return self.values[int(np.argmax(mask))].as_py()
+    def first(self, mask: Bool[np.ndarray, " row"]) -> str:
+        """The first value under a mask, fit for one line of an error."""
+        text = repr(str(self.values[int(np.argmax(mask))].as_py()))[1:-1]
+        return text if len(text) <= 60 else text[:59] + "…"
 
     def matches(self, pattern: str) -> Bool[np.ndarray, " row"]:
         """Which rows of a text column match a regular expression; a missing value does not."""
@@ -180,7 +184,12 @@ def encode(column: Column) -> tuple[Int64[np.ndarray, " row"], list[Any]]:
     return codes, coded.dictionary.to_pylist()
 
 
-_INEXACT = "a float no longer holds every integer"
+def parse(column: Column) -> Float64[np.ndarray, " row"] | None:
+    """The numbers written in a text column, or None if one cell is not a number."""
+    try:
+        return _array(column.values.cast(pa.float64()))
+    except pa.ArrowInvalid:
+        return None
 
 
 def is_text(kind: pa.DataType) -> bool:
@@ -189,6 +198,10 @@ def is_text(kind: pa.DataType) -> bool:
 
 def is_number(kind: pa.DataType) -> bool:
     return pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
+
+
+def _without_empty(values: pa.ChunkedArray) -> pa.ChunkedArray:
+    return pc.if_else(pc.equal(values, ""), pa.scalar(None, values.type), values)
 
 
 def _mask(values: pa.ChunkedArray) -> Bool[np.ndarray, " row"]:
@@ -207,14 +220,6 @@ def _label(value: Any) -> str:
 
 def _truths(column: Column) -> Bool[np.ndarray, " row"]:
     return _mask(pc.is_in(column.values, pa.array(TRUE + FALSE, column.values.type))) | column.missing
-
-
-def parse(column: Column) -> Float64[np.ndarray, " row"] | None:
-    """The numbers written in a text column, or None if one cell is not a number."""
-    try:
-        return _array(column.values.cast(pa.float64()))
-    except pa.ArrowInvalid:
-        return None
 
 
 def _refuse_inexact(column: Column) -> None:

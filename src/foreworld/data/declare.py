@@ -45,7 +45,7 @@ def declare_and_read(
     used = [id, time, *(name for name in (terminated, truncated) if name), *(n for _, group in groups for n in group)]
     _refuse_bad_roles(used, str(table) if isinstance(table, str | os.PathLike) else source)
     raw = open_table(table, used, label=source)
-    roles = {name: role for role, group in groups for name in group}
+    roles: dict[str, Role] = {name: role for role, group in groups for name in group}
     seen = groups[0][1]
     chosen = seen if targets is None else _names(targets)
     units, bounds, kinds = units or {}, bounds or {}, kinds or {}

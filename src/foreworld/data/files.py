@@ -180,7 +180,7 @@ def _explain(path: Path, delimiter: str, names: Sequence[str]) -> None:
         problem = f"{first.actual_columns} cells where the header has {first.expected_columns} columns"
         raise DataError(problem, source=str(path), rows=[row.number - 1 for row in ragged])
     for name in names:
-        rows = [number for number, value in enumerate(table[name].to_pylist(), 1) if not _is_utf8(value)]
+        rows = [number for number, value in enumerate(table[name].to_pylist(), 1) if not _is_utf8(value or b"")]
         if rows:
             raise DataError("the text is not UTF-8; save the file as UTF-8", source=str(path), column=name, rows=rows)
 

@@ -134,7 +134,7 @@ def _positions(column: Column, categories: Sequence[str]) -> Float64[np.ndarray,
     unseen = np.array([label not in position for label in seen])[codes] & (codes >= 0)
     if unseen.any():
         known = ", ".join(categories[:20]) + (" and more" if len(categories) > 20 else "")
-        raise column.error(f"'{seen[codes[np.argmax(unseen)]]}' is not one of the categories {known}", unseen)
+        raise column.error(f"'{column.first(unseen)}' is not one of the categories {known}", unseen)
     lookup = np.array([*(position[label] for label in seen if label in position), np.nan])
     return lookup[codes]
 

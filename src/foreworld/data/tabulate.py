@@ -14,6 +14,14 @@ from foreworld.data.scaling import Encoding
 
 
 @dataclass(frozen=True)
+class Facts:
+    """Columns of the continuous static facts among the inputs of encoder and predictor."""
+
+    history: list[int]
+    moves: list[int]
+
+
+@dataclass(frozen=True)
 class Table:
     """All rows of all episodes, end to end. Row r of an episode describes time r and the move from r to r + 1.
 
@@ -25,6 +33,7 @@ class Table:
         elapsed: time to the next row in units of the median step; one in the last row.
         targets: scaled targets, NaN where not observed; categorical targets are indices.
         starts, lengths: where each episode begins, and its rows.
+        facts: where the static facts stand.
     """
 
     history: Float[np.ndarray, "row history"]
@@ -33,6 +42,7 @@ class Table:
     targets: Float[np.ndarray, "row target"]
     starts: Int[np.ndarray, " episode"]
     lengths: Int[np.ndarray, " episode"]
+    facts: Facts
 
 
 def history_width(encoding: Encoding) -> int:
@@ -44,6 +54,18 @@ def move_width(encoding: Encoding) -> int:
     """Inputs of the predictor besides belief and noise."""
     roles = sum(encoding.width(role) for role in ("action", "static", "known_future"))
     return roles + memory_width(encoding) + 1
+
+
+def fact_columns(encoding: Encoding) -> Facts:
+    """Where the continuous static facts stand."""
+    column = encoding.width("action") + memory_width(encoding)
+    moves = []
+    for variable in encoding.schema.static:
+        if variable.kind == "continuous":
+            moves.append(column)
+        column += variable.width
+    seen = encoding.width("observation")
+    return Facts([seen + column for column in moves], moves)
 
 
 def encode_moves(
@@ -141,4 +163,5 @@ def tabulate(data: Episodes, encoding: Encoding) -> Table:
         targets=encode_targets(np.concatenate([episode.observations[:, targets] for episode in data]), encoding),
         starts=np.concatenate([[0], np.cumsum(lengths)[:-1]]),
         lengths=lengths,
+        facts=fact_columns(encoding),
     )

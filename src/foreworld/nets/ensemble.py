@@ -43,19 +43,3 @@ class MLP(nn.Module):
         for layer in self.layers[:-1]:
             x = nn.functional.silu(layer(x))
         return self.layers[-1](x)
-
-
-class Products(nn.Module):
-    """Appends learned products of two linear views of the input, x -> [x, (U x) * (V x)].
-
-    How strongly one input acts often depends on another, as a dose on body weight; sums and thresholds are slow to learn that.
-    """
-
-    def __init__(self, members: int, inputs: int, products: int, *, generator: torch.Generator):
-        super().__init__()
-        self.left = Linear(members, inputs, products, generator=generator)
-        self.right = Linear(members, inputs, products, generator=generator)
-        self.outputs = inputs + products
-
-    def forward(self, x: Float[Tensor, "member *batch inputs"]) -> Float[Tensor, "member *batch outputs"]:
-        return torch.cat([x, self.left(x) * self.right(x)], dim=-1)

@@ -94,11 +94,10 @@ def fit_calibration(
     for target in np.flatnonzero(continuous):
         for step in range(steps):
             seen = np.isfinite(truth[:, step, target])
-            if not seen.any():
-                continue
             centre, width = middle[seen, step, target], spread[seen, step, target]
-            # Forecasts without spread cannot be stretched; the floor has the unit of the target.
-            width = np.maximum(width, max(1e-6 * width.mean(), np.finfo(float).tiny))
+            if not width.any():  # Nothing to compare, or nothing to stretch.
+                continue
+            width = np.maximum(width, 1e-6 * width.mean())
             error = truth[seen, step, target] - centre
             shift[step, target] = np.median(error / width)
             rest = error - shift[step, target] * width

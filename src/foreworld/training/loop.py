@@ -50,7 +50,7 @@ class Trainer:
             foreach=True,
         )
         size = {"batch": config.batch, "anchors": config.anchors, "context": config.context, "horizon": config.horizon}
-        self.sampler = Sampler(table, train, **size, seed=seed)
+        self.sampler = Sampler(table, train, **size, seed=seed, jitter=config.jitter)
         self.validation = Sampler(table, held_out, **size, seed=seed + 1)
         self.step = 0
         self.log: Log = []

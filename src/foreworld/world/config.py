@@ -13,7 +13,6 @@ class FitConfig(BaseModel):
         members: networks in the ensemble; each leaves out its own share of the episodes.
         latent: dimension of a belief.
         hidden: width of every hidden layer.
-        products: pairwise products of inputs that encoder and predictor learn.
         noise: dimension of the exogenous noise of one transition.
         memory: time constants of the leaky sums of past actions, in median steps.
         encoder: what reads a history.
@@ -25,8 +24,7 @@ class FitConfig(BaseModel):
         grounding_weight: weight of the score of the targets read from predicted and from encoded beliefs. With zero the
             readout is a probe: it learns from beliefs that its loss does not reach.
         stop_gradient: whether the encoded belief is a fixed target for the predicted one.
-        near: how much errors at near steps count more, where targets have not moved far yet: a step is weighted with the
-            usual change up to it, to the power of minus this.
+        jitter: standard deviation of noise on the static facts in training, in their own.
         steps, batch, anchors, learning_rate, weight_decay: optimisation; `batch` histories a member and step, `anchors`
             rollouts from each.
         averaging: decay of the moving average of the weights, which is what is kept.
@@ -38,7 +36,6 @@ class FitConfig(BaseModel):
     members: int = Field(default=5, ge=1)
     latent: int = Field(default=32, ge=1)
     hidden: int = Field(default=64, ge=1)
-    products: int = Field(default=32, ge=0)
     noise: int = Field(default=8, ge=1)
     memory: tuple[float, ...] = (3.0, 9.0, 27.0, 81.0)
     context: int = Field(default=96, ge=1)
@@ -50,7 +47,7 @@ class FitConfig(BaseModel):
     grounding_weight: float = 1.0
     stop_gradient: bool = False
     score: Literal["energy", "squared"] = "energy"
-    near: float = Field(default=0.0, ge=0, le=1)
+    jitter: float = Field(default=0.3, ge=0)
     steps: int = Field(default=800, ge=1)
     batch: int = Field(default=16, ge=1)
     anchors: int = Field(default=8, ge=1)

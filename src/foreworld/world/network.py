@@ -32,7 +32,7 @@ class WorldNetwork(nn.Module):
     ) -> Float[Tensor, "member batch step latent"]:
         """Apply the predictor along a plan; no observation is read or invented on the way."""
         beliefs = []
-        for drive, span, eps in zip(self.predictor.drive(moves).unbind(2), elapsed.unbind(2), noise.unbind(2), strict=True):
-            belief = self.predictor(belief, drive, span, eps)
+        for move, span, eps in zip(moves.unbind(2), elapsed.unbind(2), noise.unbind(2), strict=True):
+            belief = self.predictor(belief, move, span, eps)
             beliefs.append(belief)
         return torch.stack(beliefs, dim=2)

@@ -33,7 +33,7 @@ def jepa(
     truth = batch.ahead(batch.targets)
     ground = config.grounding_weight or 1.0
     seen, foreseen = (beliefs, imagined) if config.grounding_weight else (beliefs.detach(), imagined.detach())
-    reached = batch.reached * batch.spread**-config.near
+    reached = batch.reached.to(beliefs)
     latent = LATENT_SCORES[config.score](imagined[0], imagined[1], goal)
     terms = {
         "prediction": _mean(latent, reached),

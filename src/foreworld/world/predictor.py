@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from foreworld.nets.ensemble import MLP, Products
+from foreworld.nets.ensemble import MLP
 from foreworld.world.config import FitConfig
 
 
@@ -18,18 +18,17 @@ class Predictor(nn.Module):
     def __init__(self, config: FitConfig, inputs: int, *, generator: torch.Generator):
         super().__init__()
         members, hidden = config.members, config.hidden
-        self.drive = Products(members, inputs, config.products, generator=generator)
-        widths = [config.latent + self.drive.outputs + config.noise, hidden, hidden, config.latent]
+        widths = [config.latent + inputs + config.noise, hidden, hidden, config.latent]
         self.drift = MLP(members, widths, generator=generator, gain=0.3)
         self.rate = nn.Parameter(torch.zeros(members, 1, config.latent))
 
     def forward(
         self,
         belief: Float[Tensor, "member batch latent"],
-        drive: Float[Tensor, "member batch drive"],
+        move: Float[Tensor, "member batch move"],
         elapsed: Float[Tensor, "member batch"],
         noise: Float[Tensor, "member batch noise"],
     ) -> Float[Tensor, "member batch latent"]:
-        drift = self.drift(torch.cat([belief, drive, noise], dim=-1))
+        drift = self.drift(torch.cat([belief, move, noise], dim=-1))
         share = -torch.expm1(-nn.functional.softplus(self.rate) * elapsed[..., None])
         return torch.addcmul(belief, share, drift)

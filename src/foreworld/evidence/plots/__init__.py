@@ -4,6 +4,13 @@ Raises:
     MissingExtraError: on import, if matplotlib is not installed.
 """
 
+from importlib.util import find_spec
+
+from foreworld.errors import MissingExtraError
+
+if find_spec("matplotlib") is None:
+    raise MissingExtraError("plots", "plot")
+
 from foreworld.evidence.plots.fan import fan_chart
 from foreworld.evidence.plots.learning import learning_curves
 from foreworld.evidence.plots.scores import calibration_plot, crps_by_horizon

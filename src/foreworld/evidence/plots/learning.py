@@ -19,7 +19,7 @@ PANELS = (
 LABELS = {"std_min": "least of them", "std_mean": "mean"}
 
 
-def learning_curves(rows: Sequence[Mapping[str, float]]) -> Figure:
+def learning_curves(rows: Sequence[Mapping[str, float | int]]) -> Figure:
     """Loss terms, and the diagnostics that show a collapse, by training step; a panel for each that was logged.
 
     Args:
@@ -44,7 +44,7 @@ def learning_curves(rows: Sequence[Mapping[str, float]]) -> Figure:
     return figure
 
 
-def _draw(axes: Axes, title: str, keys: list[str], rows: Sequence[Mapping[str, float]]) -> None:
+def _draw(axes: Axes, title: str, keys: list[str], rows: Sequence[Mapping[str, float | int]]) -> None:
     lowest = np.inf
     for order, key in enumerate(keys):
         points = np.array([(row["step"], row[key]) for row in rows if key in row], dtype=float)

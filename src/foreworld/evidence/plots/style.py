@@ -2,19 +2,22 @@
 
 from io import BytesIO
 
-from foreworld.data.schema import Schema, Variable
-from foreworld.errors import MissingExtraError
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
-try:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-except ImportError as error:
-    raise MissingExtraError("plots", "plot") from error
+from foreworld.data.schema import Schema, Variable
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 DARK = ("#00344F", "#6B2F00", "#004F3A", "#7A3A60", "#7A5300", "#1F5F86")
 # Offset and lengths of dashes and gaps.
-LINES = ((0, ()), (0, (5, 2)), (0, (6, 2, 1, 2)), (0, (1, 1)), (0, (9, 2)), (0, (3, 1, 1, 1, 1, 1)))
+LINES = (
+    (0.0, ()),
+    (0.0, (5.0, 2.0)),
+    (0.0, (6.0, 2.0, 1.0, 2.0)),
+    (0.0, (1.0, 1.0)),
+    (0.0, (9.0, 2.0)),
+    (0.0, (3.0, 1.0, 1.0, 1.0, 1.0, 1.0)),
+)
 INK, FAINT = "#333333", "#8A8A8A"
 BANDS = {0.9: 0.14, 0.8: 0.16, 0.5: 0.24}  # opacity of each central interval, which lie upon each other
 WIDTH = 8.0  # inches

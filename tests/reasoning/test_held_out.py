@@ -1,0 +1,83 @@
+"""Calibration rests on forecasts by networks that never saw the episode."""
+
+import numpy as np
+import pytest
+import torch
+
+from foreworld.data.plan import cut
+from foreworld.reasoning.forecast import encode_now
+from foreworld.reasoning.held_out import calibrate, fit_support, forecast_held_out, only, spread_origins
+from foreworld.training.fit import folds
+from foreworld.world.network import WorldNetwork
+
+from ..simulated import encoding_of, episodes, tiny
+
+LENGTHS = [25, 1, 2, 40, 13, 9, 30]
+DATA = episodes(LENGTHS)
+ENCODING = encoding_of(DATA)
+NETWORK = WorldNetwork(tiny(members=3), ENCODING, seed=1).requires_grad_(False)
+HELD_OUT = folds(np.array(LENGTHS) - 1, 3, seed=0)
+
+
+def test_one_member_alone_is_that_member() -> None:
+    histories = cut(DATA, [(0, 20), (3, 5)], 4).histories
+    whole = encode_now(NETWORK, histories, ENCODING)
+    for member in range(3):
+        torch.testing.assert_close(encode_now(only(NETWORK, ENCODING, member), histories, ENCODING)[0], whole[member])
+
+
+def test_every_episode_is_asked_about_once_in_native_units() -> None:
+    held_out = forecast_held_out(NETWORK, ENCODING, DATA, HELD_OUT, seed=0)
+    rows = np.maximum(np.array(LENGTHS) - 4, 0)
+    rows[[1, 2]] = 0  # No four steps to look ahead.
+    assert np.bincount(held_out.group, minlength=7).tolist() == rows.tolist()
+    assert held_out.samples.shape == (100, rows.sum(), 4, 3)
+    for index in np.unique(held_out.group):
+        cases = cut(DATA, [(int(index), row) for row in range(rows[index])], 4)
+        np.testing.assert_array_equal(held_out.truth[held_out.group == index], cases.truth)
+    scale = ENCODING.scaling.variables["level"]
+    assert np.median(held_out.samples[..., 0]) == pytest.approx(scale.centre, abs=2 * scale.scale)
+
+
+def test_it_does_not_matter_what_the_other_members_would_say() -> None:
+    """The forecast of an episode comes from the one member that left it out."""
+    spoiled = WorldNetwork(tiny(members=3), ENCODING, seed=1).requires_grad_(False)
+    for parameter in spoiled.parameters():
+        parameter[1:] = 0.0
+    plain, other = (forecast_held_out(net, ENCODING, DATA, HELD_OUT, seed=0) for net in (NETWORK, spoiled))
+    own = np.isin(plain.group, HELD_OUT[0])
+    np.testing.assert_array_equal(plain.samples[:, own], other.samples[:, own])
+    assert not np.allclose(plain.samples[:, ~own], other.samples[:, ~own])
+
+
+def test_members_that_leave_out_the_same_episodes_are_asked_once() -> None:
+    fold = np.array([0, 3])
+    held_out = forecast_held_out(NETWORK, ENCODING, DATA, [fold, fold, fold], seed=0)
+    assert len(held_out.group) == 21 + 36
+
+
+def test_calibration_counts_its_cases_and_leaves_categories_alone() -> None:
+    held_out = forecast_held_out(NETWORK, ENCODING, DATA, HELD_OUT, seed=0)
+    calibration = calibrate(held_out, ENCODING)
+    assert (calibration.cases, calibration.episodes) == (len(held_out.group), 5)
+    assert calibration.horizon == 4
+    for step in range(4):
+        assert calibration.factors[step][0] != [1.0] * 8
+        assert calibration.factors[step][1] == calibration.factors[step][2] == [1.0] * 8
+
+
+def test_origins_are_spread_evenly_and_have_a_whole_future() -> None:
+    every = spread_origins(DATA, np.array([0, 2, 4]), horizon=4, limit=100)
+    assert every == [(0, row) for row in range(21)] + [(4, row) for row in range(9)]
+    some = spread_origins(DATA, np.array([0, 2, 4]), horizon=4, limit=10)
+    assert len(some) == 10 and some[0] == (0, 0) and some[-1] == (4, 8) and len(set(some)) == 10
+
+
+def test_references_are_beliefs_of_the_episodes_that_a_member_saw() -> None:
+    support = fit_support(NETWORK, ENCODING, DATA, HELD_OUT, seed=0)
+    assert support.references.shape == (3, 512, 8) and support.horizon == 4 and support.threshold > 0
+    histories = [[e.until(row) for row in range(e.steps + 1)] for e in DATA]
+    for member, fold in enumerate(HELD_OUT):
+        seen = [h for index, rows in enumerate(histories) if index not in fold for h in rows]
+        beliefs = encode_now(NETWORK, type(DATA)(DATA.schema, tuple(seen)), ENCODING)[member]
+        assert torch.cdist(support.references[member], beliefs).min(1).values.max() < 1e-3
