@@ -3,7 +3,7 @@
     python benchmarks/fit_csv.py              # benchmarks/results/fit_csv.md
 
 A particle in a double well (it may jump from one well to the other, so the future has two humps), pushed by a force
-that is chosen, in a medium whose friction is a known constant of each episode; a thermometer and a drifting gauge are seen too.
+that is chosen, in a medium whose friction is known and constant in an episode; a thermometer and a gauge are seen too.
 """
 
 import json

@@ -128,7 +128,8 @@ def test_the_training_table_in_another_order_gives_the_same_model() -> None:
     table = pushed(6, 15, 0).to_frame()
     roles: dict[str, Any] = {"id": "run", "time": "t", "observations": ["level"], "actions": ["push"]}
     one, two = (
-        WorldModel.fit(Episodes.from_frame(frame, **roles), config=tiny(steps=5)) for frame in (table, shuffled(table, 3))
+        WorldModel.fit(Episodes.from_frame(frame, **roles), config=tiny(steps=5))
+        for frame in (table, shuffled(table, 3))
     )
     history = pushed(2, 9, 5)
     np.testing.assert_array_equal(one.imagine(history).samples, two.imagine(history).samples)
@@ -137,11 +138,14 @@ def test_the_training_table_in_another_order_gives_the_same_model() -> None:
 def test_episodes_that_number_the_same_labels_otherwise_are_understood(model: WorldModel) -> None:
     """A history that holds one label only is read with categories of its own; here the codes are even turned round."""
     turned = tuple(
-        v.model_copy(update={"categories": v.categories[::-1]}) if v.kind == "categorical" else v for v in SCHEMA.variables
+        v.model_copy(update={"categories": v.categories[::-1]}) if v.kind == "categorical" else v
+        for v in SCHEMA.variables
     )
 
     def turn(episode: Episode) -> Episode:
-        observations, actions, pending = (part.copy() for part in (episode.observations, episode.actions, episode.pending))
+        observations, actions, pending = (
+            part.copy() for part in (episode.observations, episode.actions, episode.pending)
+        )
         observations[:, 2] = 2 - observations[:, 2]
         actions[:, 2], pending[2] = 1 - actions[:, 2], 1 - pending[2]
         return replace(episode, observations=observations, actions=actions, pending=pending)
@@ -194,7 +198,7 @@ def test_as_many_futures_as_asked_for(model: WorldModel, members: int) -> None:
 
 def test_model_and_baselines_are_evaluated_together(model: WorldModel) -> None:
     evaluation = model.evaluate(episodes([30, 25], seed=90), members=20)
-    assert {row["model"] for row in evaluation.to_frame().to_pylist()} == {"foreworld", "persistence", "ridge-ARX"}
+    assert {row["forecaster"] for row in evaluation.to_frame().to_pylist()} == {"foreworld", "persistence", "ridge-ARX"}
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,9 @@ def direct(row: int) -> np.ndarray:
                     size = float(episode.actions[past, 2] == "ab".index(name)) * (1 - np.exp(-1 / tau))
                 else:
                     scale = ENCODING.scaling.variables[name]
-                    size = np.nan_to_num((episode.actions[past, int(name == "rate")] - scale.centre) / scale.scale) * share
+                    size = (
+                        np.nan_to_num((episode.actions[past, int(name == "rate")] - scale.centre) / scale.scale) * share
+                    )
                 total += np.exp(-age / tau) * size
             columns.append(total)
     return np.array(columns)

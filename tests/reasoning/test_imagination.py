@@ -89,7 +89,9 @@ def test_the_members_frame_holds_every_future() -> None:
     assert (level["minute"] == answer.plan.time[1, 1]).all()
 
 
-@pytest.mark.parametrize(("backend", "kind"), [("pyarrow", pa.Table), ("pandas", pd.DataFrame), ("polars", pl.DataFrame)])
+@pytest.mark.parametrize(
+    ("backend", "kind"), [("pyarrow", pa.Table), ("pandas", pd.DataFrame), ("polars", pl.DataFrame)]
+)
 def test_frames_come_in_the_kind_asked_for_or_in_that_of_the_history(backend: str, kind: type) -> None:
     answer = imagination()
     assert isinstance(answer.to_frame(backend), kind) and isinstance(answer.members_frame(backend), kind)
@@ -138,6 +140,4 @@ def test_xarray_dimensions_give_way_to_the_users_own_names() -> None:
 def test_xarray_datetimes_are_utc() -> None:
     answer = imagination(time_kind="datetime", time_zone="Europe/Berlin")
     stamp = answer.to_xarray()["minute"].values[0, 0]
-    assert stamp == np.datetime64("1970-01-01", "ns") + np.timedelta64(
-        round(answer.plan.time[0, 0] * 1e9), "ns"
-    )
+    assert stamp == np.datetime64("1970-01-01", "ns") + np.timedelta64(round(answer.plan.time[0, 0] * 1e9), "ns")

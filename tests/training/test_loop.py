@@ -40,9 +40,13 @@ def state(trained: Trainer) -> dict[str, Any]:
     """Every number that a run leaves behind, as bytes."""
     found: dict[str, Any] = {"step": trained.step, "log": trained.log}
     for part in ("network", "average"):
-        found |= {f"{part}.{name}": value.numpy().tobytes() for name, value in getattr(trained, part).state_dict().items()}
+        found |= {
+            f"{part}.{name}": value.numpy().tobytes() for name, value in getattr(trained, part).state_dict().items()
+        }
     for index, slots in trained.optimiser.state_dict()["state"].items():
-        found |= {f"optimiser.{index}.{name}": torch.as_tensor(value).numpy().tobytes() for name, value in slots.items()}
+        found |= {
+            f"optimiser.{index}.{name}": torch.as_tensor(value).numpy().tobytes() for name, value in slots.items()
+        }
     return found
 
 

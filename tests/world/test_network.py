@@ -81,7 +81,8 @@ def test_a_batch_is_the_same_as_one_question_after_the_other() -> None:
     belief, moves, noise = inputs(4)
     model = network()
     alone = [
-        model.rollout(belief[:, [index]], moves[:, [index]], torch.ones(2, 1, 4), noise[:, [index]]) for index in range(6)
+        model.rollout(belief[:, [index]], moves[:, [index]], torch.ones(2, 1, 4), noise[:, [index]])
+        for index in range(6)
     ]
     torch.testing.assert_close(model.rollout(belief, moves, torch.ones(2, 6, 4), noise), torch.cat(alone, dim=1))
 

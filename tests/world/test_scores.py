@@ -84,7 +84,8 @@ def test_log_score_is_that_of_the_average_probability() -> None:
     one_hot = torch.nn.functional.one_hot(came, 4).double()
     torch.testing.assert_close(scores.mixture_log_score(logits, one_hot), expected)
     torch.testing.assert_close(
-        scores.mixture_log_score(logits[:1], one_hot), torch.nn.functional.cross_entropy(logits[0], came, reduction="none")
+        scores.mixture_log_score(logits[:1], one_hot),
+        torch.nn.functional.cross_entropy(logits[0], came, reduction="none"),
     )
 
 

@@ -129,7 +129,7 @@ class Evaluation:
             steps: steps ahead, from 1; by default four, evenly spread.
             metric: one of METRICS.
         """
-        chosen = list(steps or np.unique(np.linspace(0, self.steps, 5)[1:].round().astype(int)))
+        chosen = list(steps or np.unique(np.linspace(0, self.steps, 5)[1:].round().astype(int)).tolist())
         if min(chosen) < 1 or max(chosen) > self.steps:
             raise ValueError(f"steps lie between 1 and {self.steps}")
         each, overall = self.by_step(metric), self.overall(metric)

@@ -10,6 +10,7 @@ from foreworld.evidence.baselines.nested import NestedRidge, Weights
 Responses = Float[np.ndarray, "case step *code"]
 Ridges = Float[np.ndarray, "choice column"]
 """Penalties to choose from, of the squared weight of each column and for one training row."""
+NONE = -1  # of the folds held out
 
 
 @dataclass(frozen=True)
@@ -28,33 +29,42 @@ class Tuned:
 
 
 class _Regression:
-    """Responses side by side, with the moments of each fold, so that any set of folds is a sum away."""
+    """Responses side by side, with the moments of each fold, so that those of any others are a sum away."""
 
     def __init__(self, x: np.ndarray, y: Responses, fold: np.ndarray, reach: np.ndarray):
         flat = y.reshape(len(y), -1)
         self.x, self.fold = x, fold
         self.seen = np.isfinite(flat).astype(np.float64)
-        self.complete = bool(self.seen.all())
         self.y = np.where(self.seen > 0, flat, 0.0)
         self.reach = np.repeat(reach, y[0, 0].size)
-        self.folds = np.arange(fold.max() + 1)
+        self.folds = range(int(fold.max()) + 1)
         self.gram = np.stack([x[fold == index].T @ x[fold == index] for index in self.folds])
-        self.moments = np.stack([x[fold == index].T @ self.y[fold == index] for index in self.folds])
 
-    def solve(self, ridge: np.ndarray, folds: np.ndarray, tolerance: float) -> Weights:
-        rows = np.isin(self.fold, folds)
-        moments = self.moments[folds].sum(axis=0)
-        system = NestedRidge(self.gram[folds].sum(axis=0), ridge * rows.sum(), self.reach)
-        if self.complete:
+    def moments(self, held: int, guess: np.ndarray) -> Weights:
+        """x'y over the rows of the other folds.
+
+        Missing responses are replaced by what the rows seen predict under a guess of the penalties: the exact solution
+        for one penalty is a fixed point of that, and close to those for others, at the price of a complete problem.
+        """
+        rows = self.fold != held
+        if self.seen.all():
+            return self.x[rows].T @ self.y[rows]
+        weights = self.solve_seen(guess, held, np.arange(len(self.reach)), tolerance=1e-4)
+        filled = np.where(self.seen > 0, self.y, self.x @ weights)
+        return self.x[rows].T @ filled[rows]
+
+    def system(self, ridge: np.ndarray, held: int, columns: np.ndarray) -> NestedRidge:
+        gram = self.gram[[index for index in self.folds if index != held]].sum(axis=0)
+        return NestedRidge(gram, ridge * (self.fold != held).sum(), self.reach[columns])
+
+    def solve_seen(self, ridge: np.ndarray, held: int, columns: np.ndarray, tolerance: float) -> Weights:
+        """Weights of some responses from the rows where each was seen."""
+        system = self.system(ridge, held, columns)
+        rows = (self.fold != held)[:, None]
+        seen, moments = self.seen[:, columns] * rows, self.x.T @ (self.y[:, columns] * rows)
+        if self.seen.all():
             return system.solve(moments)
-        return system.solve_missing(self.x, self.seen * rows[:, None], moments, tolerance=tolerance)
-
-    def predict_held_out(self, ridge: np.ndarray) -> Float[np.ndarray, "case response"]:
-        predicted = np.empty_like(self.y)
-        for index in self.folds:
-            held = self.fold == index
-            predicted[held] = self.x[held] @ self.solve(ridge, self.folds[self.folds != index], tolerance=1e-4)
-        return predicted
+        return system.solve_missing(self.x, seen, moments, tolerance=tolerance)
 
 
 def tune(
@@ -74,11 +84,16 @@ def tune(
         ridges: to choose from.
     """
     regression = _Regression(x, y, fold, reach)
+    everything = np.arange(len(regression.reach))
+    moments = [regression.moments(held, ridges[len(ridges) // 2]) for held in regression.folds]
     count = np.maximum(regression.seen.sum(axis=0), 1)
     best = np.full(len(count), np.inf)
-    choice, predicted = np.zeros(len(count), dtype=int), np.zeros_like(regression.y)
+    choice = np.zeros(best.shape, dtype=int)
+    predicted, trial = np.zeros_like(regression.y), np.zeros_like(regression.y)
     for index, ridge in enumerate(ridges):
-        trial = regression.predict_held_out(ridge)
+        for held in regression.folds:
+            weights = regression.system(ridge, held, everything).solve(moments[held])
+            trial[fold == held] = x[fold == held] @ weights
         loss = (regression.seen * (trial - regression.y) ** 2).sum(axis=0) / count
         better = loss < best
         best[better], choice[better], predicted[:, better] = loss[better], index, trial[:, better]
@@ -97,6 +112,6 @@ def refit(
     regression = _Regression(x, y, np.zeros(len(x), dtype=int), reach)
     weights = np.empty((x.shape[1], choice.size))
     for index in np.unique(choice):
-        same = choice.reshape(-1) == index
-        weights[:, same] = regression.solve(ridges[index], regression.folds, tolerance=1e-6)[:, same]
+        same = np.flatnonzero(choice.reshape(-1) == index)
+        weights[:, same] = regression.solve_seen(ridges[index], NONE, same, tolerance=1e-6)
     return weights.reshape(-1, *y.shape[1:])
