@@ -2,9 +2,9 @@
 
     python benchmarks/kill_resume.py                # benchmarks/results/kill_resume.json
 
-Every trial trains in a process of its own, which is killed at a random moment, every third one in the middle of writing a
-checkpoint. The same command is then given again until it ends by itself. Compared with an undisturbed run are the SHA-256
-of weights, averaged weights, optimiser state, all that random numbers follow from, and the logged metrics.
+Every trial trains in a process of its own, which is killed at a random moment, every third one in the middle of writing
+a checkpoint. The same command is then given again. Compared with an undisturbed run are the SHA-256 of weights,
+averaged weights, optimiser state, all that random numbers follow from, and the logged metrics.
 """
 
 import argparse
@@ -27,10 +27,9 @@ GROUPS = {"weights": "network.", "averaged weights": "average.", "optimiser": "o
 
 def train_here(folder: Path, steps: int) -> None:
     """The process that gets killed: a small model, with checkpoints in this folder."""
-    from kalman import simulate
-
     from foreworld.training.fit import train
     from foreworld.world.config import FitConfig
+    from kalman import simulate
 
     data = simulate(12, 60, seed=0)
     config = FitConfig(members=3, latent=8, hidden=16, context=24, horizon=8, steps=steps, batch=8, anchors=4)
@@ -57,7 +56,7 @@ def finish(folder: Path, steps: int) -> float:
 
 
 def kill(folder: Path, steps: int, moment: float, writing: bool) -> bool:
-    """Train, and kill after some seconds, or in the first writing of a checkpoint after them; False if it ended before."""
+    """Train, and kill after some seconds, or in the next writing of a checkpoint; False if it ended before that."""
     process = start(folder, steps)
     time.sleep(moment)
     while writing and process.poll() is None and not is_writing(folder):
@@ -126,6 +125,7 @@ def measure(kills: int, steps: int) -> dict[str, Any]:
         "kills": kills,
         "identical": sum(not trial["different"] for trial in trials),
         "steps": steps,
+        "threads": torch.get_num_threads(),
         "undisturbed_seconds": round(duration, 2),
         "versions": {"torch": torch.__version__, "python": platform.python_version(), "system": platform.platform()},
         "sha256": expected,

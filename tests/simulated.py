@@ -1,4 +1,4 @@
-"""Made-up trajectories with every role and kind of column, and settings for models that are trained on them in a second."""
+"""Made-up trajectories with every role and kind of column, and settings for models trained on them in a second."""
 
 from collections.abc import Sequence
 from typing import Any

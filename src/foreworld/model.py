@@ -68,7 +68,7 @@ class WorldModel:
         objective: str = "jepa",
         horizon: int | None = None,
         config: FitConfig | None = None,
-        checkpoint: Path | None = None,
+        checkpoint: str | Path | None = None,
         progress: bool | None = None,
     ) -> "WorldModel":
         """Train an ensemble, calibrate it on the episodes each member left out, and fit the baselines beside it.
@@ -93,7 +93,8 @@ class WorldModel:
         except ValidationError as error:
             problem = error.errors()[0]
             raise TrainingError(f"{problem['loc'][0]}: {problem['msg']}, not {problem['input']!r}") from None
-        trained = train(data, config, seed=seed, checkpoint=checkpoint, progress=progress)
+        state = None if checkpoint is None else Path(checkpoint)
+        trained = train(data, config, seed=seed, checkpoint=state, progress=progress)
         network, encoding = trained.network, trained.encoding
         held_out = forecast_held_out(network, encoding, data, trained.held_out, seed=seed)
         ahead = trained.config.horizon

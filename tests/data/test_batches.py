@@ -96,6 +96,19 @@ def test_the_rows_that_exist_are_found_in_order() -> None:
         np.testing.assert_array_equal(rows[member], batch.history[member][batch.valid[member]][:count])
 
 
+def test_jitter_moves_the_static_facts_of_a_stretch_alone_and_alike() -> None:
+    plain = sampler().batch(0, 4)
+    moved = Sampler(TABLE, FOLDS, batch=16, anchors=3, context=8, horizon=4, seed=0, jitter=0.3).batch(0, 4)
+    history, moves = moved.history - plain.history, moved.moves - plain.moves
+    offset = history[:, :, :1, TABLE.facts.history]
+    assert offset.shape[-1] == 1 and 0.2 < float(offset.std()) < 0.4
+    torch.testing.assert_close(history[..., TABLE.facts.history], offset.expand(2, 16, 12, 1))
+    torch.testing.assert_close(moves[..., TABLE.facts.moves], offset[:, :, None].expand(2, 16, 3, 4, 1))
+    history[..., TABLE.facts.history] = moves[..., TABLE.facts.moves] = 0
+    assert not history.any() and not moves.any()
+    assert torch.equal(sampler().batch(0, 4).history, plain.history)  # The table itself is not changed.
+
+
 def test_all_members_draw_differently() -> None:
     same = np.array([0, 3])
     batch = sampler(folds=[same, same]).batch(0, 4)

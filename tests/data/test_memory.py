@@ -24,10 +24,8 @@ def direct(row: int) -> np.ndarray:
                 if share is None:
                     size = float(episode.actions[past, 2] == "ab".index(name)) * (1 - np.exp(-1 / tau))
                 else:
-                    scale = ENCODING.scaling.variables[name]
-                    size = (
-                        np.nan_to_num((episode.actions[past, int(name == "rate")] - scale.centre) / scale.scale) * share
-                    )
+                    scale, value = ENCODING.scaling.variables[name], episode.actions[past, int(name == "rate")]
+                    size = np.nan_to_num((value - scale.centre) / scale.scale) * share
                 total += np.exp(-age / tau) * size
             columns.append(total)
     return np.array(columns)

@@ -121,5 +121,13 @@ def test_the_first_row_is_told_from_one_where_a_window_begins() -> None:
     assert whole[0] == 1 and not window[0]
 
 
+def test_the_static_facts_stand_where_it_is_said() -> None:
+    size = ENCODING.scaling.variables["size"]
+    for index, made in enumerate(DATA):
+        expected = np.nan_to_num((made.static[0] - size.centre) / size.scale)
+        close(TABLE.history[rows_of(TABLE, index)][:, TABLE.facts.history], expected)
+        close(TABLE.moves[rows_of(TABLE, index)][:-1, TABLE.facts.moves], expected)
+
+
 def test_targets_keep_their_gaps() -> None:
     assert np.isnan(TABLE.targets[rows_of(TABLE, 0)]).tolist() == np.isnan(DATA[0].observations[:, :3]).tolist()

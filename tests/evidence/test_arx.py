@@ -196,3 +196,20 @@ def test_errors_name_what_is_wrong(model, test):
         model.forecast(test.histories, longer)
     with pytest.raises(TrainingError, match="horizon of 6 steps needs two episodes"):
         RidgeARX.fit(systems.episodes(5, 6, seed=0), HORIZON)
+
+
+def test_a_target_that_is_seldom_observed_is_forecast_where_it_is(test):
+    def laboratory(data: Episodes) -> Episodes:
+        """Every tenth row has a reading."""
+        return replace(data, episodes=tuple(map(sample, data)))
+
+    def sample(episode: Episode) -> Episode:
+        read = (np.arange(len(episode.time)) % 10 == 0)[:, None]
+        return replace(episode, observations=np.where(read, episode.observations, np.nan))
+
+    model = RidgeARX.fit(laboratory(systems.episodes(60, 120, seed=0)), HORIZON)
+    held_out = systems.cases(laboratory(systems.episodes(30, 120, seed=1)), HORIZON, limit=900)
+    samples = model.forecast(held_out.histories, held_out.plan)
+    everything = np.concatenate([episode.observations for episode in systems.episodes(30, 120, seed=1)])
+    assert (rmse(samples, held_out.truth) < 0.6 * everything.std()).all()
+    assert 0.85 < np.nanmean(coverage(samples, held_out.truth, 0.9)) < 0.97

@@ -40,7 +40,9 @@ def test_linear_starts_with_the_spread_of_torch_linear() -> None:
 def test_gain_scales_the_last_layer_alone() -> None:
     plain, small = (MLP(2, [3, 8, 2], generator=generator(), gain=gain) for gain in (1.0, 0.25))
     torch.testing.assert_close(small.layers[0].weight, plain.layers[0].weight)
-    torch.testing.assert_close(small.layers[1].weight, plain.layers[1].weight * 0.25)
+    last, scaled = plain.layers[1], small.layers[1]
+    assert isinstance(last, Linear)
+    torch.testing.assert_close(scaled.weight, last.weight * 0.25)
 
 
 def test_mlp_is_a_torch_mlp_for_each_member() -> None:

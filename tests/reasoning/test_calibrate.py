@@ -1,4 +1,4 @@
-"""Calibrated intervals cover what they say on new cases, and calibration does no harm where there is nothing to mend."""
+"""Calibrated intervals cover what they say on new cases; where there is nothing to mend, calibration does no harm."""
 
 from functools import cache
 

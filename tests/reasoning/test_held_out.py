@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from foreworld.data.plan import cut
+from foreworld.reasoning import held_out as held_out_module
 from foreworld.reasoning.forecast import encode_now
 from foreworld.reasoning.held_out import calibrate, fit_support, forecast_held_out, only, spread_origins
 from foreworld.training.fit import folds
@@ -73,9 +74,10 @@ def test_origins_are_spread_evenly_and_have_a_whole_future() -> None:
     assert len(some) == 10 and some[0] == (0, 0) and some[-1] == (4, 8) and len(set(some)) == 10
 
 
-def test_references_are_beliefs_of_the_episodes_that_a_member_saw() -> None:
+def test_references_are_beliefs_of_the_episodes_that_a_member_saw(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(held_out_module, "REFERENCES", 60)
     support = fit_support(NETWORK, ENCODING, DATA, HELD_OUT, seed=0)
-    assert support.references.shape == (3, 512, 8) and support.horizon == 4 and support.threshold > 0
+    assert support.references.shape == (3, 60, 8) and support.horizon == 4 and support.threshold > 0
     histories = [[e.until(row) for row in range(e.steps + 1)] for e in DATA]
     for member, fold in enumerate(HELD_OUT):
         seen = [h for index, rows in enumerate(histories) if index not in fold for h in rows]

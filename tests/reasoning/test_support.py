@@ -78,7 +78,7 @@ def test_new_histories_like_those_of_training_are_supported_and_strange_ones_not
     data, new = pushed(24, 40, 0), pushed(20, 40, 1)
     trained = train(data, tiny(steps=30), seed=0)
     fitted = fit_support(trained.network, trained.encoding, data, trained.held_out, seed=0)
-    cases = cut(new, [(index, row) for index in range(20) for row in range(0, 36, 2)], 4)
+    cases = cut(new, [(index, row) for index in range(20) for row in range(0, 36, 5)], 4)
     beliefs = encode_now(trained.network, cases.histories, trained.encoding)
     familiar = fitted.check(beliefs, cases.histories, cases.plan, trained.encoding.scaling)
     assert familiar.all(1).mean() > 0.97

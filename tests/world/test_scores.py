@@ -52,7 +52,7 @@ def test_a_mixture_of_one_component_is_that_component() -> None:
 def test_energy_score_of_two_draws_is_the_published_estimate_but_for_the_dimension() -> None:
     first, second, truth = normal(20, 6), normal(20, 6, seed=1), normal(20, 6, seed=2)
     members = torch.stack([first, second], dim=1).numpy()
-    expected = scoringrules.es_ensemble(truth.numpy(), members, estimator="fair") / math.sqrt(6)
+    expected = np.asarray(scoringrules.es_ensemble(truth.numpy(), members, estimator="fair")) / math.sqrt(6)
     np.testing.assert_allclose(scores.energy_score(first, second, truth).numpy(), expected, rtol=1e-6)
 
 

@@ -12,7 +12,7 @@ from foreworld.evidence.baselines.cases import Rows, evenly, hot_deck
 from foreworld.evidence.baselines.codes import blocks, decode, root, rootable
 from foreworld.evidence.baselines.design import Design, needed
 from foreworld.evidence.baselines.past import Past
-from foreworld.evidence.baselines.tuning import Ridges, Tuned, refit, tune
+from foreworld.evidence.baselines.tuning import Ridges, refit, tune
 from foreworld.evidence.metrics import crps
 
 LAGS = (3, 6, 12, 24, 48)
@@ -111,7 +111,7 @@ def cross_validate(x: Float[np.ndarray, "case column"], rows: Rows, design: Desi
     truth = np.stack([root(rows.truth, which) for which in rooted], axis=2)
     anchor = np.stack([root(rows.anchor, which) for which in rooted], axis=1)[:, None]
     both = np.stack([truth, truth - anchor])
-    tuned: Tuned = tune(x, np.moveaxis(both, 0, 2), rows.fold, design.reach, ridges(design, INTERACTION_PENALTIES))
+    tuned = tune(x, np.moveaxis(both, 0, 2), rows.fold, design.reach, ridges(design, INTERACTION_PENALTIES))
     differenced = tuned.loss[:, 1] < tuned.loss[:, 0]
     predicted = np.where(differenced, tuned.predicted[:, :, 1] + anchor, tuned.predicted[:, :, 0])
     residual = truth - predicted
@@ -145,7 +145,8 @@ def judge(found: CrossValidated, rows: Rows, schema: Schema, seed: int) -> Float
             errors = hot_deck(residual / size, seed)[path] * size[cases]
             samples = decode(centre + errors, centre, rooted, schema, rng)
             score = crps(samples, rows.cases.truth[cases])
-            scores[scale, index] = np.nanmean(score.reshape(-1, score.shape[-1]), axis=0)
+            seen = np.isfinite(score)
+            scores[scale, index] = np.where(seen, score, 0.0).sum(axis=(0, 1)) / np.maximum(seen.sum(axis=(0, 1)), 1)
     return scores
 
 

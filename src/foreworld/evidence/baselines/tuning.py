@@ -49,7 +49,7 @@ class _Regression:
         rows = self.fold != held
         if self.seen.all():
             return self.x[rows].T @ self.y[rows]
-        weights = self.solve_seen(guess, held, np.arange(len(self.reach)), tolerance=1e-4)
+        weights = self.solve_seen(guess, held, np.arange(len(self.reach)), tolerance=1e-2)
         filled = np.where(self.seen > 0, self.y, self.x @ weights)
         return self.x[rows].T @ filled[rows]
 
