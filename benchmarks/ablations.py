@@ -38,21 +38,15 @@ BASE: dict[str, Any] = {"members": 3, "steps": 400}
 CHANNELS = 16
 CELLS: dict[str, dict[str, Any]] = {
     "default": {},
-    "regulariser: sigreg, weight 0.001": {"regulariser": "sigreg", "regulariser_weight": 0.001},
     "regulariser: sigreg, weight 0.01": {"regulariser": "sigreg", "regulariser_weight": 0.01},
     "regulariser: none": {"regulariser": "none"},
     "score: squared error": {"score": "squared"},
     "grounding: none (probe)": {"grounding_weight": 0.0},
-    "grounding: weight 3": {"grounding_weight": 3.0},
     "prediction: none (grounding alone)": {"prediction_weight": 0.0},
-    "target: stop-gradient": {"stop_gradient": True},
     "encoder: transformer": {"encoder": "transformer"},
     "memory of actions: none": {"memory": ()},
     "ensemble: 1 member": {"members": 1},
     "ensemble: 5 members": {"members": 5},
-    "latent: 16": {"latent": 16},
-    "hidden: 96": {"hidden": 96},
-    "context: 48": {"context": 48},
 }
 
 

@@ -21,8 +21,9 @@ from foreworld.errors import QuestionError, TrainingError
 from foreworld.evidence.baselines import Persistence, RidgeARX
 from foreworld.reasoning.calibrate import Calibration
 from foreworld.reasoning.forecast import encode_now, sample
-from foreworld.reasoning.held_out import calibrate, fit_support, forecast_held_out
+from foreworld.reasoning.held_out import DRAWS, calibrate, fit_support, forecast_held_out
 from foreworld.reasoning.imagination import Imagination
+from foreworld.reasoning.pool import pool
 from foreworld.reasoning.question import Do, build_plan
 from foreworld.reasoning.support import Support
 from foreworld.training.fit import train
@@ -167,14 +168,17 @@ class WorldModel:
     def forecast(
         self, histories: Episodes, plan: Plan, *, members: int = 200, seed: int = 0
     ) -> Float[np.ndarray, "member episode step target"]:
-        """Calibrated futures of the targets in native units; `members` draws in all, spread over the ensemble."""
-        ensemble = self.config.members
+        """Calibrated futures of the targets in native units; `members` of them, spread over the ensemble."""
         beliefs = encode_now(self.network, histories, self.encoding)
-        draws = -(-members // ensemble)
+        draws = max(DRAWS, -(-members // self.config.members))
         drawn = sample(self.network, beliefs, histories, plan, self.encoding, draws=draws, seed=seed)
         centre, scale = self.encoding.scaling.of(self.schema.targets)
-        futures = drawn.swapaxes(0, 1).reshape(draws * ensemble, *drawn.shape[2:])[:members] * scale + centre
-        return self._bounded(self.calibration.apply(futures))
+        calibrated = np.stack([self.calibration.apply(futures * scale + centre) for futures in drawn])
+        together = calibrated.swapaxes(0, 1).reshape(-1, *drawn.shape[2:])[:members]
+        averaged = pool(calibrated, members)
+        # Quantiles of categories cannot be averaged; their futures are thrown together.
+        continuous = [variable.kind == "continuous" for variable in self.schema.targets]
+        return self._bounded(np.where(continuous, averaged, together))
 
     def _bounded(
         self, samples: Float[np.ndarray, "member episode step target"]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from foreworld.reasoning.calibrate import LEVELS, Calibration, fit_calibration, interpolate
+from foreworld.reasoning.calibrate import LEVELS, Calibration, fit_calibration, interpolate, quantiles
 
 STEPS = (1.0, 3.0)  # spread of the truth at each of two steps
 
@@ -33,7 +33,7 @@ def forecasts(cases: int, seed: int, *, stretch: float, shift: float, members: i
 
 
 def coverage(samples: np.ndarray, truth: np.ndarray, level: float) -> np.ndarray:
-    low, high = np.quantile(samples, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    low, high = quantiles(samples, [(1 - level) / 2, (1 + level) / 2])
     return ((truth >= low) & (truth <= high)).mean(0)
 
 
@@ -46,13 +46,20 @@ def test_intervals_cover_what_they_say_on_new_cases(stretch: float, shift: float
     for level in (0.5, 0.8, 0.9):
         np.testing.assert_allclose(coverage(moved, came, level), level, atol=0.02)
     for level in (0.1, 0.5, 0.9):
-        np.testing.assert_allclose((came < np.quantile(moved, level, axis=0)).mean(0), level, atol=0.02)
+        np.testing.assert_allclose((came < quantiles(moved, [level])[0]).mean(0), level, atol=0.02)
 
 
 def test_an_honest_forecast_is_left_as_it_is() -> None:
     calibration = fit_calibration(forecasts(1000, 1, stretch=1, shift=0, members=500), truths(1000, 2), [True] * 2, 9)
     np.testing.assert_allclose(calibration.shift, 0, atol=0.06)
     np.testing.assert_allclose(calibration.factors, 1, atol=0.12)
+
+
+@pytest.mark.parametrize("members", [19, 99])
+def test_the_quantiles_of_few_honest_members_cover_what_they_say(members: int) -> None:
+    samples, truth = forecasts(5000, 1, stretch=1, shift=0, members=members), truths(5000, 2)
+    for level in (0.5, 0.8):
+        np.testing.assert_allclose(coverage(samples, truth, level), level, atol=0.02)
 
 
 def identity(steps: int = 2) -> Calibration:

@@ -83,6 +83,15 @@ def test_two_plans_are_compared_under_the_same_noise() -> None:
     assert len(np.unique(drawn[0, :, 0, 0, 0])) == 20
 
 
+def test_chance_is_shared_out_evenly_over_the_draws() -> None:
+    numbers = forecast._stratified((2, 40, 3, 4), torch.Generator().manual_seed(0))
+    strata = (numbers * 40).long().sort(dim=1).values
+    assert torch.equal(strata, torch.arange(40)[None, :, None, None].expand(2, 40, 3, 4))
+    assert 0 < numbers.min() and numbers.max() < 1
+    pairs = np.corrcoef(numbers.movedim(1, 0).reshape(40, -1).T)
+    assert np.abs(pairs - np.eye(24)).max() < 0.6  # Steps, dimensions and members are drawn apart.
+
+
 def test_draws_have_the_distribution_that_was_read() -> None:
     level = torch.tensor([2.0, np.log(np.expm1(0.5 - 1e-3))])
     outputs = torch.cat([level, torch.tensor([np.log(3.0)]), torch.log(torch.tensor([0.2, 0.5, 0.3]))])

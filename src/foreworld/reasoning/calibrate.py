@@ -6,6 +6,7 @@ regression (Romano, Patterson, Candes, NeurIPS 2019) with a multiplicative score
 shape and the asymmetry of each forecast survive and every sampled future is moved monotonically, staying coherent.
 """
 
+from collections.abc import Sequence
 from statistics import NormalDist
 
 import numpy as np
@@ -48,14 +49,21 @@ class Calibration(BaseModel):
         members = samples.shape[0]
         order = np.argsort(samples, axis=0, kind="stable")
         ranked = np.take_along_axis(samples, order, axis=0)
-        level = (np.arange(members) + 0.5) / members
-        low, middle, high = np.quantile(ranked, [0.25, 0.5, 0.75], axis=0)
+        level = (np.arange(members) + 1) / (members + 1)
+        low, middle, high = quantiles(ranked, [0.25, 0.5, 0.75])
         stretch = interpolate(level, self.levels, factors)
         moved = middle + shift * (high - low) + stretch[:, None] * (ranked - middle)
         moved = np.maximum.accumulate(moved, axis=0)
         out = np.empty_like(samples)
         np.put_along_axis(out, order, moved.astype(samples.dtype), axis=0)
         return out
+
+
+def quantiles(
+    samples: Float[np.ndarray, "member *question"], levels: Sequence[float]
+) -> Float[np.ndarray, "level *question"]:
+    """Quantiles of a sample of m futures at (m + 1) p: the definition under which few members cover as many do."""
+    return np.quantile(samples, np.asarray(levels, float), axis=0, method="weibull")
 
 
 def interpolate(
@@ -85,8 +93,8 @@ def fit_calibration(
         continuous: which targets are to be calibrated.
         episodes: how many episodes the cases come from.
     """
-    quantiles = np.quantile(samples, [*LEVELS, 0.5], axis=0).astype(np.float64)
-    middle, levels = quantiles[-1], quantiles[:-1]
+    known = quantiles(samples, [*LEVELS, 0.5]).astype(np.float64)
+    middle, levels = known[-1], known[:-1]
     spread = levels[LEVELS.index(0.75)] - levels[LEVELS.index(0.25)]
     steps, targets = truth.shape[1:]
     shift = np.zeros((steps, targets))

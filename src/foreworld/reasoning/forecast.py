@@ -49,9 +49,8 @@ def sample(
     moves, elapsed = (torch.from_numpy(array) for array in encode_plan(histories, plan, encoding))
     members, horizon = network.config.members, plan.horizon
     generator = torch.Generator().manual_seed(seed)
-    noise = torch.randn(members, draws, horizon, network.config.noise, generator=generator)
-    targets = encoding.schema.targets
-    uniform = torch.rand(members, draws, horizon, len(targets), generator=generator)
+    noise = torch.special.ndtri(_stratified((members, draws, horizon, network.config.noise), generator))
+    uniform = _stratified((members, draws, horizon, len(encoding.schema.targets)), generator)
     size = max(1, CHUNK_ROWS // (members * draws))
     parts = []
     for start in range(0, len(histories), size):
@@ -68,6 +67,17 @@ def sample(
     return torch.cat(parts, dim=2).numpy()
 
 
+def _stratified(
+    shape: tuple[int, int, int, int], generator: torch.Generator
+) -> Float[Tensor, "member draw step value"]:
+    """Uniform numbers that share out the unit interval evenly over the draws (Latin hypercube sampling, McKay 1979).
+
+    The same numbers serve every question, so an unlucky set would make all answers too wide or too narrow at once.
+    """
+    rank = torch.rand(shape, generator=generator).argsort(dim=1).to(torch.float32)
+    return ((rank + torch.rand(shape, generator=generator)) / shape[1]).clamp(1e-6, 1 - 1e-6)
+
+
 def _draw(
     reading: Reading, uniform: Float[Tensor, "member batch step target"]
 ) -> Float[Tensor, "member batch step target"]:
@@ -76,7 +86,7 @@ def _draw(
     for index, (variable, part) in enumerate(zip(reading.variables, reading.parts(), strict=True)):
         chance = uniform[..., index]
         if variable.kind == "continuous":
-            normal = torch.special.ndtri(chance.clamp(1e-6, 1 - 1e-6))
+            normal = torch.special.ndtri(chance)
             values.append(part[..., 0] + deviation(part[..., 1]) * normal)
         else:
             logits = binary_logits(part) if variable.kind == "binary" else part

@@ -14,6 +14,7 @@ from foreworld.data.plan import Plan
 from foreworld.data.schema import Variable
 from foreworld.data.summary import clock
 from foreworld.errors import MissingExtraError
+from foreworld.reasoning.calibrate import quantiles
 
 if TYPE_CHECKING:
     import xarray
@@ -46,7 +47,7 @@ class Imagination:
 
     def quantiles(self, levels: Sequence[float]) -> Float[np.ndarray, "level episode step target"]:
         """Quantiles over members, in native units."""
-        return np.quantile(self.samples, np.asarray(levels, float), axis=0)
+        return quantiles(self.samples, levels)
 
     def to_frame(self, backend: str | None = None) -> Any:
         """One row an (id, step, variable): mean, quantiles, unit and support, under the user's own column names.
@@ -57,7 +58,7 @@ class Imagination:
         """
         names, units, values = self._long()
         summary = {"mean": values.mean(0)}
-        for level, quantile in zip(LEVELS, np.quantile(values, LEVELS, axis=0), strict=True):
+        for level, quantile in zip(LEVELS, quantiles(values, LEVELS), strict=True):
             summary[f"q{round(level * 100):02d}"] = quantile
         columns = self._labels(names)
         columns |= {name: value.reshape(-1) for name, value in summary.items()}
