@@ -8,9 +8,6 @@ TORCH := $(shell grep '^torch==' constraints.txt)
 SIMGLUCOSE := simglucose==0.2.11
 CODE := $(wildcard src tests benchmarks examples)
 
-# The numerics are checked at one thread a process: the same bits everywhere, and no threads fighting for cores.
-export OMP_NUM_THREADS ?= 1
-
 .DELETE_ON_ERROR:
 .PHONY: demo test lint format clean help
 
@@ -20,10 +17,11 @@ help:
 	@echo 'make lint    ruff and pyright'
 	@echo 'make format  rewrite the code in the house style'
 
-demo: export OMP_NUM_THREADS =
 demo: $(VENV)/.demo
 	$(BIN)/foreworld demo
 
+# The numerics are checked at one thread a process: the same bits everywhere, and no threads fighting for cores.
+test: export OMP_NUM_THREADS = 1
 test: lint
 	$(BIN)/python -m pytest -n $(WORKERS)
 
