@@ -87,7 +87,7 @@ def test_chance_is_shared_out_evenly_over_the_draws() -> None:
     numbers = forecast._stratified((2, 40, 3, 4), torch.Generator().manual_seed(0))
     strata = (numbers * 40).long().sort(dim=1).values
     assert torch.equal(strata, torch.arange(40)[None, :, None, None].expand(2, 40, 3, 4))
-    assert 0 < numbers.min() and numbers.max() < 1
+    assert numbers.min() > 0 and numbers.max() < 1
     pairs = np.corrcoef(numbers.movedim(1, 0).reshape(40, -1).T)
     assert np.abs(pairs - np.eye(24)).max() < 0.6  # Steps, dimensions and members are drawn apart.
 
