@@ -19,7 +19,8 @@ def walks(members: int, draws: int, apart: float = 0.0) -> np.ndarray:
 def test_quantiles_are_those_of_the_members_on_average(count: int) -> None:
     samples = walks(5, 99, apart=10.0)
     expected = np.mean([quantiles(member, LEVELS) for member in samples], axis=0)
-    np.testing.assert_allclose(quantiles(pool(samples, count), LEVELS), expected, atol=0.02)
+    # Levels of 250 futures fall between those of 99 draws, and reading a quantile falls between them again.
+    np.testing.assert_allclose(quantiles(pool(samples, count), LEVELS), expected, atol=0.05)
 
 
 def test_members_that_agree_are_left_as_they_are() -> None:
