@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,9 +66,9 @@ def run(out: Path, *, domain: str = "glucose", seed: int = 0, progress: bool | N
     for name, picture in pictures.items():
         write_bytes(out / f"{name}.png", picture)
     report(findings, pictures, source, seed).write(out / "report.html")
-    command = shlex.join(
-        ["foreworld", "imagine", str(out / "model"), "--history", str(out / "history.csv"), "--do", "bolus@0=2"]
-    )
+    program = sys.argv[0] if Path(sys.argv[0]).name == "foreworld" else "foreworld"
+    question = ["--history", str(out / "history.csv"), "--do", "bolus@0=2"]
+    command = shlex.join([program, "imagine", str(out / "model"), *question])
     return {
         "unseen patients": list(findings.test),
         "CRPS, what was done": rows(findings.factual),
