@@ -127,7 +127,11 @@ def measure(kills: int, steps: int) -> dict[str, Any]:
         "steps": steps,
         "threads": torch.get_num_threads(),
         "undisturbed_seconds": round(duration, 2),
-        "versions": {"torch": torch.__version__, "python": platform.python_version(), "system": platform.platform()},
+        "versions": {
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+            "system": f"{platform.system()} {platform.machine()}",
+        },
         "sha256": expected,
         "trials": trials,
     }
