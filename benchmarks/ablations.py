@@ -38,6 +38,7 @@ BASE: dict[str, Any] = {"members": 3, "steps": 400}
 CHANNELS = 16
 CELLS: dict[str, dict[str, Any]] = {
     "default": {},
+    "regulariser: sigreg, weight 0.001": {"regulariser": "sigreg", "regulariser_weight": 0.001},
     "regulariser: sigreg, weight 0.01": {"regulariser": "sigreg", "regulariser_weight": 0.01},
     "regulariser: none": {"regulariser": "none"},
     "score: squared error": {"score": "squared"},
