@@ -24,7 +24,7 @@ RESULTS = Path(__file__).parent / "results" / "glucose"
 MODELS = Path(__file__).parents[1] / "build" / "glucose"
 HORIZON, STEPS = 36, (6, 12, 18, 24, 30, 36)  # 5-minute steps
 DAYS, FIRST = 7, 96
-PER_PATIENT = 60
+PER_PATIENT = 240
 MEASURES = ("crps", "rmse", "bias", "coverage_50", "coverage_80", "coverage_90")
 
 

@@ -103,7 +103,7 @@ class WorldModel:
             config=trained.config,
             encoding=encoding,
             network=network,
-            calibration=calibrate(held_out, encoding),
+            calibration=calibrate(held_out, encoding, trained.config.members),
             support=fit_support(network, encoding, data, trained.held_out, seed=seed),
             baselines={
                 "persistence": Persistence.fit(data, ahead, seed=seed),

@@ -7,7 +7,15 @@ import torch
 from foreworld.data.plan import cut
 from foreworld.reasoning import held_out as held_out_module
 from foreworld.reasoning.forecast import encode_now
-from foreworld.reasoning.held_out import calibrate, fit_support, forecast_held_out, only, spread_origins
+from foreworld.reasoning.held_out import (
+    HeldOut,
+    calibrate,
+    ensemble_gain,
+    fit_support,
+    forecast_held_out,
+    only,
+    spread_origins,
+)
 from foreworld.training.fit import folds
 from foreworld.world.network import WorldNetwork
 
@@ -31,11 +39,11 @@ def test_every_episode_is_asked_about_once_in_native_units() -> None:
     held_out = forecast_held_out(NETWORK, ENCODING, DATA, HELD_OUT, seed=0)
     rows = np.maximum(np.array(LENGTHS) - 4, 0)
     rows[[1, 2]] = 0  # No four steps to look ahead.
-    assert np.bincount(held_out.group, minlength=7).tolist() == rows.tolist()
+    assert np.bincount(held_out.origin[:, 0], minlength=7).tolist() == rows.tolist()
     assert held_out.samples.shape == (held_out_module.DRAWS, rows.sum(), 4, 3)
-    for index in np.unique(held_out.group):
+    for index in np.unique(held_out.origin[:, 0]):
         cases = cut(DATA, [(int(index), row) for row in range(rows[index])], 4)
-        np.testing.assert_array_equal(held_out.truth[held_out.group == index], cases.truth)
+        np.testing.assert_array_equal(held_out.truth[held_out.origin[:, 0] == index], cases.truth)
     scale = ENCODING.scaling.variables["level"]
     assert np.median(held_out.samples[..., 0]) == pytest.approx(scale.centre, abs=2 * scale.scale)
 
@@ -46,7 +54,7 @@ def test_it_does_not_matter_what_the_other_members_would_say() -> None:
     for parameter in spoiled.parameters():
         parameter[1:] = 0.0
     plain, other = (forecast_held_out(net, ENCODING, DATA, HELD_OUT, seed=0) for net in (NETWORK, spoiled))
-    own = np.isin(plain.group, HELD_OUT[0])
+    own = np.isin(plain.origin[:, 0], HELD_OUT[0])
     np.testing.assert_array_equal(plain.samples[:, own], other.samples[:, own])
     assert not np.allclose(plain.samples[:, ~own], other.samples[:, ~own])
 
@@ -54,13 +62,36 @@ def test_it_does_not_matter_what_the_other_members_would_say() -> None:
 def test_members_that_leave_out_the_same_episodes_are_asked_once() -> None:
     fold = np.array([0, 3])
     held_out = forecast_held_out(NETWORK, ENCODING, DATA, [fold, fold, fold], seed=0)
-    assert len(held_out.group) == 21 + 36
+    assert len(held_out.origin) == 21 + 36
+
+
+@pytest.mark.parametrize("members", [2, 5])
+@pytest.mark.parametrize("shared", [0.0, 0.5])
+def test_the_gain_of_an_ensemble_is_that_of_averaging(members: int, shared: float) -> None:
+    """Members whose errors share so much of their variance: the mean of M keeps `shared`, and 1/M of the rest."""
+    rng = np.random.default_rng(0)
+    cases = 20_000
+    truth = rng.normal(size=(cases, 1, 1))
+    common = np.sqrt(shared) * rng.normal(size=(1, cases, 1, 1))
+    answers = truth + common + np.sqrt(1 - shared) * rng.normal(size=(2, cases, 1, 1))
+    origin = np.stack([np.zeros(cases, int), np.arange(cases)], axis=1)
+    # Twice the same questions, and some that only one member was asked, which tell nothing about the others.
+    samples = np.concatenate([*answers, np.full((500, 1, 1), 99.0)])[None]
+    once = np.stack([np.ones(500, int), np.arange(500)], axis=1)
+    held_out = HeldOut(samples, np.concatenate([truth, truth, truth[:500]]), np.concatenate([origin, origin, once]))
+    expected = np.sqrt(shared + (1 - shared) / members)
+    np.testing.assert_allclose(ensemble_gain(held_out, members), expected, rtol=0.02)
+
+
+def test_without_a_question_asked_twice_an_ensemble_counts_as_one_member() -> None:
+    held_out = forecast_held_out(NETWORK, ENCODING, DATA, HELD_OUT, seed=0)
+    assert (ensemble_gain(held_out, 3) == 1).all()
 
 
 def test_calibration_counts_its_cases_and_leaves_categories_alone() -> None:
     held_out = forecast_held_out(NETWORK, ENCODING, DATA, HELD_OUT, seed=0)
-    calibration = calibrate(held_out, ENCODING)
-    assert (calibration.cases, calibration.episodes) == (len(held_out.group), 5)
+    calibration = calibrate(held_out, ENCODING, 3)
+    assert (calibration.cases, calibration.episodes) == (len(held_out.origin), 5)
     assert calibration.horizon == 4
     for step in range(4):
         assert calibration.factors[step][0] != [1.0] * 8

@@ -31,8 +31,10 @@ def test_every_member_leaves_out_some_episodes_and_keeps_others(lengths: list[in
         assert set(np.concatenate(left_out)) == usable or members < min(len(usable), max(members, 2))
 
 
-def test_with_enough_members_every_episode_is_left_out_once() -> None:
-    assert sorted(np.concatenate(folds(np.full(17, 3), 5, 0)).tolist()) == list(range(17))
+def test_with_enough_members_every_episode_is_left_out_and_a_quarter_of_them_twice() -> None:
+    small, large = (np.bincount(np.concatenate(folds(np.full(size, 3), 5, 0))) for size in (17, 40))
+    assert (small == 1).sum() == 15 and (small == 2).sum() == 2
+    assert (large == 1).sum() == 30 and (large == 2).sum() == 10
 
 
 @pytest.mark.parametrize(

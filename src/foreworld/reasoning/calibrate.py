@@ -84,6 +84,7 @@ def fit_calibration(
     truth: Float[np.ndarray, "case step target"],
     continuous: list[bool],
     episodes: int,
+    gain: Float[np.ndarray, "step target"] | None = None,
 ) -> Calibration:
     """Choose shifts and factors on held-out cases.
 
@@ -92,6 +93,7 @@ def fit_calibration(
         truth: what came; NaN where it was not observed.
         continuous: which targets are to be calibrated.
         episodes: how many episodes the cases come from.
+        gain: error of what is going to be calibrated as a share of that of the forecasts given; 1 by default.
     """
     known = quantiles(samples, [*LEVELS, 0.5]).astype(np.float64)
     middle, levels = known[-1], known[:-1]
@@ -99,6 +101,7 @@ def fit_calibration(
     steps, targets = truth.shape[1:]
     shift = np.zeros((steps, targets))
     factors = np.ones((steps, targets, len(LEVELS)))
+    gain = np.ones((steps, targets)) if gain is None else gain
     for target in np.flatnonzero(continuous):
         for step in range(steps):
             seen = np.isfinite(truth[:, step, target])
@@ -111,7 +114,7 @@ def fit_calibration(
             rest = error - shift[step, target] * width
             for index, level in enumerate(LEVELS):
                 reach = levels[index, seen, step, target] - centre
-                factors[step, target, index] = _factor(rest / width, reach / width, level)
+                factors[step, target, index] = gain[step, target] * _factor(rest / width, reach / width, level)
     return Calibration(shift=shift.tolist(), factors=factors.tolist(), cases=len(truth), episodes=episodes)
 
 

@@ -1,7 +1,8 @@
 """Forecasts of episodes that the forecasting member never saw: what calibration and the support threshold rest on.
 
-Each member leaves out its own episodes, so every episode serves both training and calibration, and no forecast used for
-calibration comes from a network that was trained on its episode (cross-conformal prediction, Vovk 2015).
+Each member leaves out its own episodes, and a few of another's, so that every episode serves both training and
+calibration, and no forecast used for calibration comes from a network that was trained on its episode (cross-conformal
+prediction, Vovk 2015).
 """
 
 from dataclasses import dataclass
@@ -27,15 +28,17 @@ DRAWS = 100  # Of each member, here and in every forecast: extreme quantiles dep
 class HeldOut:
     """Held-out questions, their answers before calibration, and the truth; scaled back to native units.
 
+    A question about an episode that two members left out is there twice.
+
     Attributes:
-        samples: of the one member that did not train on the episode.
+        samples: of a member that did not train on the episode.
         truth: NaN where not observed.
-        group: position of the episode of each case.
+        origin: the episode, by position, and the row that each case starts from.
     """
 
     samples: Float[np.ndarray, "draw case step target"]
     truth: Float[np.ndarray, "case step target"]
-    group: Int[np.ndarray, " case"]
+    origin: Int[np.ndarray, "case 2"]
 
 
 def spread_origins(
@@ -51,13 +54,15 @@ def spread_origins(
 def forecast_held_out(
     network: WorldNetwork, encoding: Encoding, data: Episodes, held_out: list[Int[np.ndarray, " _"]], *, seed: int
 ) -> HeldOut:
-    """Ask each member about the episodes that it left out; an episode left out by several is asked about once."""
+    """Ask each member about the episodes that it left out; members that left out the same ones are asked once."""
     horizon = network.config.horizon
     members = {tuple(fold.tolist()): member for member, fold in enumerate(held_out)}
-    samples, truth, group = [], [], []
+    every = spread_origins(data, np.unique(np.concatenate(held_out)), horizon=horizon, limit=CASES)
+    samples, truth, origin = [], [], []
     centre, scale = encoding.scaling.of(encoding.schema.targets)
     for fold, member in members.items():
-        origins = spread_origins(data, np.array(fold), horizon=horizon, limit=CASES // len(members))
+        left_out = set(fold)
+        origins = [place for place in every if place[0] in left_out]
         if not origins:
             continue
         cases = cut(data, origins, horizon)
@@ -66,8 +71,8 @@ def forecast_held_out(
         drawn = sample(alone, beliefs, cases.histories, cases.plan, encoding, draws=DRAWS, seed=seed + member)[0]
         samples.append(drawn * scale + centre)
         truth.append(cases.truth)
-        group.append([index for index, _ in origins])
-    return HeldOut(np.concatenate(samples, 1), np.concatenate(truth), np.concatenate(group))
+        origin.append(np.array(origins))
+    return HeldOut(np.concatenate(samples, 1), np.concatenate(truth), np.concatenate(origin))
 
 
 def only(network: WorldNetwork, encoding: Encoding, member: int) -> WorldNetwork:
@@ -77,10 +82,31 @@ def only(network: WorldNetwork, encoding: Encoding, member: int) -> WorldNetwork
     return alone.requires_grad_(False)
 
 
-def calibrate(held_out: HeldOut, encoding: Encoding) -> Calibration:
-    """Calibration from held-out forecasts."""
+def calibrate(held_out: HeldOut, encoding: Encoding, members: int) -> Calibration:
+    """Calibration of an ensemble of so many members from held-out forecasts of single ones."""
     continuous = [variable.kind == "continuous" for variable in encoding.schema.targets]
-    return fit_calibration(held_out.samples, held_out.truth, continuous, len(np.unique(held_out.group)))
+    episodes = len(np.unique(held_out.origin[:, 0]))
+    gain = ensemble_gain(held_out, members)
+    return fit_calibration(held_out.samples, held_out.truth, continuous, episodes, gain)
+
+
+def ensemble_gain(held_out: HeldOut, members: int) -> Float[np.ndarray, "step target"]:
+    """Error of the ensemble's mean as a share of a member's, root mean square, by step; 1 where it is not known.
+
+    The squared error of a mean of M forecasts is that of one less their ambiguity, (1 - 1/M) of the variance between
+    them (Krogh and Vedelsby, NeurIPS 1995). The variance is measured where two members were asked the same question.
+    """
+    _, question, counts = np.unique(held_out.origin, axis=0, return_inverse=True, return_counts=True)
+    twice = np.flatnonzero(counts[question] == 2)
+    if not twice.size:
+        return np.ones(held_out.truth.shape[1:])
+    pairs = twice[np.argsort(question[twice], kind="stable")].reshape(-1, 2)
+    middle, truth = held_out.samples.mean(0).astype(np.float64)[pairs], held_out.truth[pairs].astype(np.float64)
+    known = np.isfinite(truth)
+    error = np.where(known, np.square(middle - truth), 0).mean((0, 1))
+    variance = np.where(known[:, 0], np.square(middle[:, 0] - middle[:, 1]) / 2, 0).mean(0)
+    share = np.divide(variance, error, out=np.zeros_like(error), where=error > 0)
+    return np.sqrt(np.clip(1 - (1 - 1 / members) * share, 1 / members, 1))
 
 
 def fit_support(
