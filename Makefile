@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --quiet -c constraints.txt
 TORCH := $(shell grep '^torch==' constraints.txt)
 SIMGLUCOSE := simglucose==0.2.11
+PAMS := pams==0.3.0
 CODE := $(wildcard src tests benchmarks examples)
 
 .DELETE_ON_ERROR:
@@ -55,5 +56,5 @@ $(VENV)/.demo: pyproject.toml $(VENV)/.torch
 
 $(VENV)/.test: pyproject.toml $(VENV)/.torch
 	$(PIP) -e '.[test]'
-	$(PIP) --no-deps $(SIMGLUCOSE)
+	$(PIP) --no-deps $(SIMGLUCOSE) $(PAMS)
 	@touch $@

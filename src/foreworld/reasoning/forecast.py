@@ -5,6 +5,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from foreworld.allocator import keep_large_allocations
 from foreworld.data.episodes import Episodes
 from foreworld.data.plan import Plan
 from foreworld.data.scaling import Encoding
@@ -12,8 +13,8 @@ from foreworld.data.tabulate import encode_histories, encode_plan
 from foreworld.world.network import WorldNetwork
 from foreworld.world.readout import Reading, binary_logits, deviation
 
-# Rows of one rollout chunk; bounds the memory of a forecast for thousands of questions.
-CHUNK_ROWS = 40_000
+# Rows of one rollout chunk: small enough to stay in the cache, whatever the number of questions.
+CHUNK_ROWS = 4_000
 
 
 def encode_now(
@@ -46,6 +47,7 @@ def sample(
 
     Every draw has its own noise, the same for every question: futures of two plans differ by the plans alone.
     """
+    keep_large_allocations()
     moves, elapsed = (torch.from_numpy(array) for array in encode_plan(histories, plan, encoding))
     members, horizon = network.config.members, plan.horizon
     generator = torch.Generator().manual_seed(seed)

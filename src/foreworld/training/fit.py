@@ -1,14 +1,12 @@
 """From episodes to a trained, calibrated ensemble."""
 
-import ctypes
-import sys
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int
 
+from foreworld.allocator import keep_large_allocations
 from foreworld.data.episodes import Episodes
 from foreworld.data.scaling import Encoding, fit_scaling
 from foreworld.data.tabulate import tabulate
@@ -47,7 +45,7 @@ def train(
     Raises:
         TrainingError: fewer than two episodes with a transition, a diverged loss, or a checkpoint of another run.
     """
-    _keep_large_allocations()
+    keep_large_allocations()
     lengths = np.array([episode.steps for episode in data])
     if (lengths > 0).sum() < 2:
         raise TrainingError(
@@ -84,13 +82,3 @@ def folds(lengths: Int[np.ndarray, " episode"], members: int, seed: int) -> list
     shared = [part[: len(part) // 4] if members > 1 else part[:0] for part in parts]
     count = len(parts)
     return [np.sort(np.concatenate([parts[m % count], shared[(m + 1) % count]])) for m in range(members)]
-
-
-@cache
-def _keep_large_allocations() -> None:
-    """Tell glibc to keep freed blocks: mapping every temporary anew costs up to half of a training step on Linux."""
-    if sys.platform == "linux":
-        libc = ctypes.CDLL(None)
-        if hasattr(libc, "mallopt"):
-            libc.mallopt(-4, 0)  # M_MMAP_MAX: no block gets a mapping of its own.
-            libc.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD: freed memory is not handed back.
