@@ -9,7 +9,7 @@ _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # As in malloc.h.
 
 @cache
 def keep_large_allocations() -> None:
-    """Tell glibc to keep freed blocks. Up to half of a training step, and most of a forecast of many cases, is saved."""
+    """Tell glibc to keep freed blocks. Saves up to half of a training step and most of a large forecast."""
     if sys.platform == "linux":
         libc = ctypes.CDLL(None)
         if hasattr(libc, "mallopt"):
