@@ -33,7 +33,7 @@ from glucose import split
 from kalman import simulate
 
 RESULTS = Path(__file__).parent / "results" / "ablations.json"
-SEEDS = (0,)
+SEEDS = (0, 1)
 BASE: dict[str, Any] = {"members": 3, "steps": 400}
 CHANNELS = 16
 CELLS: dict[str, dict[str, Any]] = {
