@@ -12,14 +12,19 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Bool, Float
 
+from foreworld.data.episodes import Episodes
+from foreworld.data.plan import Forecaster
 from foreworld.data.schema import Schema
 
 Snapshot = dict[str, np.ndarray]
-"""Everything that decides how N episodes go on, chance included: named arrays whose first axis is the episode."""
+"""Everything that decides how N episodes go on, chance included: named arrays whose first axis is the episode. They may
+hold Python objects (see `pack`): a domain copies them when it saves and again when it restores."""
 
 Actions = Float[np.ndarray, "episode step action"]
 Rewrite = Callable[[Sequence[str], Actions], Actions]
-"""An intervention: the instances and what they would have done -> what they do instead."""
+"""The instances and what they would have done -> what they do instead."""
+FitBaseline = Callable[[Episodes, int], Forecaster]
+"""Recorded episodes and a horizon in steps -> a forecaster."""
 
 
 @dataclass(frozen=True)
@@ -27,17 +32,57 @@ class About:
     """What a domain is and where it comes from.
 
     Attributes:
-        name, summary: for lists of domains.
-        source: the simulator and the publication behind it.
-        licence: of that simulator.
-        extra: the optional part of foreworld that it needs.
+        name, field, summary: for lists of domains; the field is one of `medicine`, `finance`, `climate`, `engineering`
+            and `robotics`, or another.
+        source: the simulator or the data, and the publication behind it.
+        licence: of that simulator or data.
+        extra: the optional part of foreworld that it needs; empty if it needs none.
+        distribution: the installed package that does the simulating, whose version and size are listed; empty if the
+            equations are here.
     """
 
     name: str
+    field: str
     summary: str
     source: str
     licence: str
     extra: str
+    distribution: str = ""
+
+
+@dataclass(frozen=True)
+class Intervention:
+    """Something to do otherwise, of which the effect is worth knowing.
+
+    Attributes:
+        words: as in "what if ...": `a correction bolus`.
+        rewrite: what it makes of a plan.
+        doing: an action that must be intended at the moment, as a meal must be before it can be halved; empty if any
+            moment will do.
+    """
+
+    words: str
+    rewrite: Rewrite
+    doing: str = ""
+
+
+@dataclass(frozen=True)
+class Study:
+    """How a domain is demonstrated and scored: fixed for every model alike.
+
+    Attributes:
+        steps: transitions of an episode.
+        first: the earliest row that is asked about, so that there is some history.
+        horizon: steps to look ahead.
+        episodes: episodes of each training instance.
+        folds: parts that the instances are split into; one of them is for the test.
+    """
+
+    steps: int
+    first: int
+    horizon: int
+    episodes: int = 1
+    folds: int = 5
 
 
 @runtime_checkable
@@ -63,9 +108,13 @@ class Domain(Protocol):
         about: name, source and licence.
         schema: what its columns mean; the domain has no known-future variables.
         instances: the patients, assets or markets that an episode can be about; names without a slash.
+            `group#number` puts an instance in a group, and every part of a split gets its share of each group.
         step_time: time between rows, in the schema's time unit.
         policies: names of its behaviours, the default first.
-        interventions: named rewrites of a plan for which effects are worth knowing.
+        interventions: by name, the main one first.
+        shifts: names of the ways in which this world can be another one than that of the training data.
+        baselines: by name, what people of the field would forecast with.
+        study: how it is demonstrated and scored.
     """
 
     about: About
@@ -73,7 +122,14 @@ class Domain(Protocol):
     instances: tuple[str, ...]
     step_time: float
     policies: tuple[str, ...]
-    interventions: Mapping[str, Rewrite]
+    interventions: Mapping[str, Intervention]
+    shifts: tuple[str, ...]
+    baselines: Mapping[str, FitBaseline]
+    study: Study
+
+    def shifted(self, name: str) -> "Domain":
+        """The same domain, same columns and instances, in another regime."""
+        ...
 
     def static(self, instances: Sequence[str]) -> Float[np.ndarray, "episode static"]:
         """The constant facts about these instances."""
@@ -105,13 +161,55 @@ class Domain(Protocol):
         """Other plans, drawn at random, that could have been followed in place of the actions given."""
         ...
 
-    def invariants(self) -> dict[str, Bool[np.ndarray, " episode"]]:
-        """Statements that hold in every state of a correct simulation, and whether they do now."""
+    def invariants(
+        self,
+        observations: Float[np.ndarray, "*batch row observation"],
+        actions: Float[np.ndarray, "*batch step action"],
+    ) -> dict[str, Bool[np.ndarray, "*batch"]]:
+        """Statements about any stretch of a trajectory that this world never breaks, and whether they hold in these.
+
+        One row more of observations than of actions. A value that is not known (NaN) breaks nothing.
+        """
         ...
 
     def cost(self, observations: Float[np.ndarray, "*batch observation"]) -> Float[np.ndarray, "*batch"]:
         """How bad an observation is; zero is best."""
         ...
+
+
+@runtime_checkable
+class Recorded(Protocol):
+    """Trajectories of the real world: nobody can branch them, so only forecasts of what was done are scored.
+
+    Attributes:
+        about, schema, baselines, study: as of `Domain`; `steps` of the study counts for nothing.
+    """
+
+    about: About
+    schema: Schema
+    baselines: Mapping[str, FitBaseline]
+    study: Study
+
+    def split(self, seed: int) -> tuple[Episodes, Episodes]:
+        """Episodes to learn from and others to be tested on, later ones or of other subjects."""
+        ...
+
+
+def split(instances: Sequence[str], seed: int, folds: int = 5) -> tuple[list[str], list[str]]:
+    """Instances to learn from and to be tested on: part `seed` of so many, with a share of each group before `#`."""
+    groups = {name.partition("#")[0]: [] for name in sorted(instances)}
+    for name in sorted(instances):
+        groups[name.partition("#")[0]].append(name)
+    shuffled = [np.random.default_rng([0, place]).permutation(group) for place, group in enumerate(groups.values())]
+    test = {str(name) for group in shuffled for name in group[seed % folds :: folds]}
+    return [name for name in sorted(instances) if name not in test], sorted(test)
+
+
+def pack(objects: Sequence[object]) -> np.ndarray:
+    """One object an episode as an array, for the snapshots of simulators that are Python objects."""
+    packed = np.empty(len(objects), dtype=object)
+    packed[:] = objects
+    return packed
 
 
 def take(snapshot: Snapshot, episodes: Sequence[int] | np.ndarray) -> Snapshot:
