@@ -7,9 +7,8 @@ the past from 1950 to 2019; from what was measured there its warming is forecast
 truth is that climate under 20 weathers. A seed takes some six minutes on one core and is kept; models are kept in
 build/emissions.
 
-CO2 of the SSPs: CMIP6 totals of the IIASA database, release 2 (Gidden et al., GMD 12, 2019). CH4 and SO2 of the SSPs
-and all of E1 (Lowe et al., Eos 90, 2009) are decade values rounded from the published figures; A1B is the marker
-scenario of SRES (Nakicenovic et al., 2000).
+The scenarios are shapes: decade values rounded after the SSPs (Gidden et al., GMD 12, 2019), the marker A1B of SRES
+(Nakicenovic et al., 2000) and E1 (Lowe et al., Eos 90, 2009), not copies of their tables.
 """
 
 import argparse

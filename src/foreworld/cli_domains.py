@@ -2,9 +2,9 @@
 
 import fnmatch
 import shlex
-from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -31,11 +31,13 @@ _Days = Annotated[float | None, option("DAYS", "Length of an episode, instead of
 _Policy = Annotated[str | None, option("NAME", "Who acts in the data; the domain's first policy by default.")]
 _Seed = Annotated[int, option("N", "The same seed gives the same table, bit for bit.", min=0)]
 _Folder = Annotated[Path, option("FOLDER", "Where to write the report.", "--out")]
+_Engine = Annotated[str, option("NAME", "Where to simulate: serial, process or ray; the table is the same.")]
+_Workers = Annotated[int | None, option("N", "Workers of the engine; as many as there are cores by default.", min=1)]
 _Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
 def domains(json: _Json = False) -> None:
-    """List the simulators that trajectories can be collected from.
+    """List where trajectories can come from: simulators and recordings, and whether they are installed.
 
     \b
     Example:
@@ -43,11 +45,19 @@ def domains(json: _Json = False) -> None:
     """
     from foreworld.domains import registry
 
-    facts = [asdict(registry.about(name)) for name in registry.names()]
+    found = []
+    for name in registry.names():
+        try:
+            found.append(registry.facts(name))
+        except QuestionError as error:
+            if name in registry.BUILT_IN:
+                raise
+            # A broken package of somebody else must not hide the domains that do work.
+            say(f"left out: {error}")
     if json:
-        emit(facts)
+        emit(found)
     else:
-        show_text("\n\n".join(outline(fact) for fact in facts))
+        show_text("\n\n".join(map(_entry, found)))
 
 
 def collect(
@@ -58,6 +68,8 @@ def collect(
     steps: _Steps = None,
     days: _Days = None,
     policy: _Policy = None,
+    engine: _Engine = "serial",
+    workers: _Workers = None,
     seed: _Seed = 0,
     json: _Json = False,
 ) -> None:
@@ -67,23 +79,24 @@ def collect(
     Examples:
       foreworld collect glucose --days 3 --out data.parquet
       foreworld collect glucose --instances "adult*" --episodes 2 --out adults.csv
+      foreworld collect battery --engine process --workers 4 --out cells.parquet
     """
     check_suffix(out, "--out", TABLES)
     if steps is not None and days is not None:
         raise QuestionError("--steps and --days both say how long an episode is: give one of them")
 
     from foreworld.domains import registry
-    from foreworld.domains.collect import collect as record
+    from foreworld.domains.engine import open_engine
 
-    source = registry.create(domain)
-    data = record(
-        source,
-        policy=_policy(source, policy),
-        instances=_matching(source.instances, options.columns("--instances", instances)),
-        episodes_per_instance=episodes,
-        steps=_steps(source, steps, days),
-        seed=seed,
-    )
+    with open_engine(partial(registry.simulator, domain), engine, workers) as at_work:
+        source = at_work.domain
+        data = at_work.collect(
+            policy=_policy(source, policy),
+            instances=_matching(source.instances, options.columns("--instances", instances)),
+            episodes_per_instance=episodes,
+            steps=_steps(source, steps, days),
+            seed=seed,
+        )
     write_table(data.to_frame(), out)
     facts = {"written": str(out), "fingerprint": data.fingerprint, **data.describe()}
     if json:
@@ -96,22 +109,39 @@ def collect(
 def demo(
     domain: _Domain = "glucose",
     out: _Folder = Path("demo"),
+    engine: _Engine = "serial",
+    workers: _Workers = None,
     seed: _Seed = 0,
     json: _Json = False,
 ) -> None:
     """Go the whole way once: simulate, fit, evaluate on unseen cases, ask what-ifs, and write a report with pictures.
 
     \b
-    Example:
+    Examples:
       foreworld demo glucose --out demo
+      foreworld demo battery --engine process --out demo/battery
     """
     from foreworld.demo import run
 
-    result = run(out, domain=domain, seed=seed, progress=None)
+    result = run(out, domain=domain, seed=seed, engine=engine, workers=workers, progress=None)
     if json:
         emit(result)
     else:
         show_text(outline(result))
+
+
+def _entry(facts: dict[str, Any]) -> str:
+    """A domain as a few lines for the eye."""
+    lines = [f"{facts['name']} ({facts['field']}): {facts['summary']}", f"  source   {facts['source']}"]
+    if not facts["distribution"]:
+        package = "none needed"
+    elif facts["installed"]:
+        size = "" if facts["bytes"] is None else f", {facts['bytes'] / 1e6:.1f} MB"
+        package = f"{facts['distribution']} {facts['version']}{size}"
+    else:
+        package = f"{facts['distribution']} is not installed"
+        package += f": pip install 'foreworld[{facts['extra']}]'" if facts["extra"] else ""
+    return "\n".join([*lines, f"  licence  {facts['licence']}", f"  package  {package}"])
 
 
 def _policy(domain: "Domain", policy: str | None) -> str:

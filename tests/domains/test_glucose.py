@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 
 from foreworld.domains.base import join, take
+from foreworld.domains.collect import roll
 from foreworld.domains.glucose import Glucose
-from foreworld.domains.glucose_model import parameters
+from foreworld.domains.glucose_model import INSULIN_ACTION, parameters
 from foreworld.errors import QuestionError
 
 PATIENTS = ("adolescent#010", "adult#003", "child#005")
@@ -41,15 +42,48 @@ def test_the_schema_holds_for_every_patient(domain):
     assert static["daily_insulin"] == pytest.approx(56.42972)
 
 
-@pytest.mark.parametrize("policy", ["random", "confounded"])
-def test_invariants_hold_while_policies_are_at_work(domain, policy):
-    steps = 2 * 288
-    behaviour = domain.behaviour(policy, domain.instances, steps=steps, seeds=range(30))
-    observations = domain.reset(domain.instances, steps=steps, seeds=range(30))
-    for step in range(steps):
-        observations = domain.step(behaviour.act(step, observations))
-        broken = [name for name, holds in domain.invariants().items() if not holds.all()]
-        assert not broken, f"step {step}: {broken}"
+@pytest.mark.parametrize(
+    ("policy", "shift"),
+    [("random", ""), ("confounded", ""), ("random", "insulin resistant"), ("confounded", "noisier sensor")],
+)
+def test_what_must_hold_holds_for_two_days_of_every_patient(policy, shift):
+    domain = Glucose(shift)
+    rollout = roll(domain, policy, domain.instances, steps=2 * 288, seed=0, keep=range(0, 2 * 288, 36))
+    stated = domain.invariants(rollout.observations, rollout.actions)
+    assert len(stated) == 2 and all(holds.all() for holds in stated.values())
+    for snapshot in rollout.snapshots.values():
+        assert np.isfinite(snapshot["x"]).all()
+        assert (np.delete(snapshot["x"], INSULIN_ACTION, axis=1) >= 0).all()
+
+
+def test_insulin_resistance_weakens_insulin_and_leaves_fasting_alone():
+    hours = 4 * 12
+    ends = {}
+    for shift in ("", "insulin resistant"):
+        domain = Glucose(shift)
+        fasting = np.zeros((30, hours, 3))
+        fasting[:, :, 0] = parameters(domain.instances).steady_basal[:, None]
+        for dose in (0.0, 1.0):
+            fasting[:, 0, 1] = dose
+            domain.reset(domain.instances, steps=hours, seeds=range(30))
+            ends[shift, dose] = follow(domain, fasting)[:, 24:].mean(axis=1)
+    np.testing.assert_allclose(ends["", 0.0], ends["insulin resistant", 0.0], atol=1e-6)
+    drop, weaker = (ends[shift, 0.0] - ends[shift, 1.0] for shift in ("", "insulin resistant"))
+    assert (weaker > 0).all() and (weaker < 0.9 * drop).all()
+
+
+def test_a_noisier_sensor_errs_twice_as_much_about_the_same_glucose():
+    plan = np.zeros((3, 30, 3))
+    seen, states = [], []
+    for shift in ("", "noisier sensor"):
+        domain = Glucose(shift)
+        first = domain.reset(PATIENTS, steps=60, seeds=[0, 1, 2])
+        seen.append(np.column_stack([first[:, 0], follow(domain, plan)]))
+        states.append(domain.snapshot()["x"])
+    assert np.array_equal(*states)
+    true = 2 * seen[0] - seen[1]
+    smooth = np.abs(np.diff(true, 2)).mean()
+    assert smooth < 0.5 * np.abs(np.diff(seen[0], 2)).mean()
 
 
 def test_insulin_lowers_and_food_raises_every_patient(domain):
@@ -116,3 +150,5 @@ def test_unknown_names_are_refused(domain):
         domain.reset(["adult#011"], steps=5, seeds=[0])
     with pytest.raises(QuestionError, match="no policy 'greedy'"):
         domain.behaviour("greedy", PATIENTS, steps=5, seeds=[0, 1, 2])
+    with pytest.raises(QuestionError, match="no shift 'sick' here; there are insulin resistant"):
+        domain.shifted("sick")

@@ -51,13 +51,19 @@ def collect(
         steps: transitions an episode, so steps + 1 rows.
         seed: decides everything. An episode depends on the seed and its id alone, not on the other episodes.
     """
-    ids = [
-        name if repeat == 1 else f"{name}/{repeat}"
-        for name in (domain.instances if instances is None else instances)
-        for repeat in range(1, episodes_per_instance + 1)
-    ]
-    ids.sort()
-    return _episodes(domain, ids, _roll(domain, policy, ids, steps=steps, seed=seed))
+    ids = episode_ids(domain.instances if instances is None else instances, episodes_per_instance)
+    return record(domain, ids=ids, policy=policy, steps=steps, seed=seed)
+
+
+def episode_ids(instances: Sequence[str], episodes_per_instance: int = 1) -> list[str]:
+    """The ids that episodes of these instances have, in order."""
+    repeats = range(2, episodes_per_instance + 1)
+    return sorted(id for name in instances for id in (name, *(f"{name}/{repeat}" for repeat in repeats)))
+
+
+def record(domain: Domain, *, ids: Sequence[str], policy: str | None = None, steps: int, seed: int = 0) -> Episodes:
+    """The episodes with these ids, as in `collect`."""
+    return _episodes(domain, ids, roll(domain, policy, ids, steps=steps, seed=seed))
 
 
 def draw_origins(
@@ -82,7 +88,7 @@ def draw_origins(
         seed: the same as for `branch`, or `doing` will not hold there.
     """
     first, last = rows
-    behaviour = _behave(domain, policy, instances, steps=last + 1, seed=seed)
+    behaviour = behave(domain, policy, instances, steps=last + 1, seed=seed)
     allowed = np.ones((len(instances), last + 1 - first), dtype=bool)
     if doing is not None:
         names = [variable.name for variable in domain.schema.actions]
@@ -126,7 +132,7 @@ def branch(
     """
     histories, start, intended = _histories(domain, policy, origins, horizon, seed)
     case = [index for index in range(len(origins)) for _ in range(alternatives)]
-    names = [_instance(origins[index][0]) for index in case]
+    names = [instance_of(origins[index][0]) for index in case]
     words = [(*origins[index], place % alternatives) for place, index in enumerate(case)]
     plans = domain.alternatives(names, intended[case], [derive_seed(seed, "plan", *word) for word in words])
     domain.restore(take(start, case), seeds=[derive_seed(seed, "branch", *word) for word in words])
@@ -152,30 +158,40 @@ def branch_effects(
     if intervention not in domain.interventions:
         raise QuestionError(f"no intervention '{intervention}' here; there are {', '.join(domain.interventions)}")
     histories, start, intended = _histories(domain, policy, origins, horizon, seed)
-    changed = domain.interventions[intervention]([_instance(id) for id, _ in origins], intended)
+    changed = domain.interventions[intervention].rewrite([instance_of(id) for id, _ in origins], intended)
     domain.restore(start)
     with_it = _cases(domain, histories, changed)
     domain.restore(start)
     return with_it, _cases(domain, histories, intended)
 
 
-def _instance(id: str) -> str:
+def instance_of(id: str) -> str:
+    """The instance that an episode is about."""
     return id.partition("/")[0]
 
 
-def _behave(domain: Domain, policy: str | None, ids: Sequence[str], *, steps: int, seed: int) -> Behaviour:
+def behave(domain: Domain, policy: str | None, ids: Sequence[str], *, steps: int, seed: int) -> Behaviour:
+    """A policy, by default the first, at work in the episodes with these ids."""
     seeds = [derive_seed(seed, "policy", id) for id in ids]
-    return domain.behaviour(policy or domain.policies[0], [_instance(id) for id in ids], steps=steps, seeds=seeds)
+    return domain.behaviour(policy or domain.policies[0], [instance_of(id) for id in ids], steps=steps, seeds=seeds)
 
 
-def _roll(
-    domain: Domain, policy: str | None, ids: Sequence[str], *, steps: int, seed: int, keep: Sequence[int] = ()
+def roll(
+    domain: Domain,
+    policy: str | None,
+    ids: Sequence[str],
+    *,
+    steps: int,
+    stop: int | None = None,
+    seed: int,
+    keep: Sequence[int] = (),
 ) -> Rollout:
-    behaviour = _behave(domain, policy, ids, steps=steps, seed=seed)
+    """Simulate the episodes with these ids, of so many steps, up to row `stop`; and keep the states at some rows."""
+    behaviour = behave(domain, policy, ids, steps=steps, seed=seed)
     seeds = [derive_seed(seed, "chance", id) for id in ids]
-    observations = [domain.reset([_instance(id) for id in ids], steps=steps, seeds=seeds)]
+    observations = [domain.reset([instance_of(id) for id in ids], steps=steps, seeds=seeds)]
     actions, snapshots, kept = [], {}, set(keep)
-    for step in range(steps):
+    for step in range(steps if stop is None else stop):
         if step in kept:
             snapshots[step] = domain.snapshot()
         actions.append(behaviour.act(step, observations[-1]))
@@ -185,7 +201,7 @@ def _roll(
 
 def _episodes(domain: Domain, ids: Sequence[str], rollout: Rollout) -> Episodes:
     rows = rollout.observations.shape[1]
-    static = domain.static([_instance(id) for id in ids])
+    static = domain.static([instance_of(id) for id in ids])
     episodes = [
         Episode(
             id=id,
@@ -207,7 +223,7 @@ def _histories(
     """For each origin: the history, the state, and what the policy intended to do next."""
     ids = sorted({id for id, _ in origins})
     rows = sorted({row for _, row in origins})
-    rollout = _roll(domain, policy, ids, steps=rows[-1] + horizon, seed=seed, keep=rows)
+    rollout = roll(domain, policy, ids, steps=rows[-1] + horizon, stop=rows[-1] + 1, seed=seed, keep=rows)
     episodes = _episodes(domain, ids, rollout)
     places = [(ids.index(id), row) for id, row in origins]
     histories = Episodes(domain.schema, tuple(episodes[index].until(row) for index, row in places))

@@ -1,7 +1,7 @@
 """Emissions of the past, and paths that they could take: random walks as wide as the scenarios of the IPCC.
 
-CO2 (GtCO2/yr, fossil and land use), CH4 (Mt/yr) and SO2 (Mt/yr, with biomass burning). The past is rounded and of the size
-of the inventories of Friedlingstein et al. (ESSD 2020) and Hoesly et al. (GMD 11, 2018); it is not their table.
+CO2 (GtCO2/yr, fossil and land use), CH4 (Mt/yr) and SO2 (Mt/yr, with biomass burning). The past is rounded and of the
+size of the inventories of Friedlingstein et al. (ESSD 2020) and Hoesly et al. (GMD 11, 2018); it is not their table.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """Type 1 diabetes: what insulin and meals do to the glucose of thirty virtual patients (UVA/Padova, simglucose)."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -10,10 +10,13 @@ from foreworld.data.schema import Schema, Variable
 from foreworld.domains import glucose_model as model
 from foreworld.domains import glucose_policy as habits
 from foreworld.domains import glucose_sensor as sensor
-from foreworld.domains.base import About, Actions, Behaviour, Rewrite, Snapshot
+from foreworld.domains.base import About, Actions, Behaviour, FitBaseline, Intervention, Snapshot, Study
 from foreworld.errors import QuestionError
 
 GROUPS = ("child", "adolescent", "adult")
+RESISTANT, NOISIER = "insulin resistant", "noisier sensor"
+SENSITIVITY, NOISE = 0.6, 2.0  # of these: the share of insulin's action that is left, and the factor on errors
+FASTEST = 200.0  # mg/dL in five minutes; 101 is the most in 4,320 patient-days of both policies and all shifts
 
 SCHEMA = Schema(
     id="patient",
@@ -43,23 +46,37 @@ class Glucose:
 
     about = About(
         name="glucose",
+        field="medicine",
         summary="glucose of 30 virtual patients with type 1 diabetes under insulin and meals",
         source="UVA/Padova simulator (Dalla Man 2007; Kovatchev 2009) as in simglucose 0.2.11",
         licence="MIT",
         extra="glucose",
+        distribution="simglucose",
     )
     schema = SCHEMA
     step_time = float(sensor.SAMPLE_TIME)
     policies: tuple[str, ...] = ("random", "confounded")
+    shifts: tuple[str, ...] = (RESISTANT, NOISIER)
+    baselines: Mapping[str, FitBaseline] = {}
+    study = Study(steps=5 * 288, first=96, horizon=36)
 
-    def __init__(self):
+    def __init__(self, shift: str = ""):
+        if shift and shift not in self.shifts:
+            raise QuestionError(f"no shift '{shift}' here; there are {', '.join(self.shifts)}")
+        self.shift = shift
         self.instances: tuple[str, ...] = tuple(model.table("vpatient_params.csv"))
-        self.interventions: Mapping[str, Rewrite] = {
-            "correction": lambda instances, actions: self._corrected(instances, actions, 1.0),
-            "double correction": lambda instances, actions: self._corrected(instances, actions, 2.0),
-            "half meal": self._half_meal,
-            "no insulin": lambda instances, actions: actions * np.array([0.0, 0.0, 1.0]),
+        self.interventions: Mapping[str, Intervention] = {
+            "correction": Intervention("a correction bolus", lambda names, plan: self._corrected(names, plan, 1.0)),
+            "no insulin": Intervention("no insulin", lambda names, plan: plan * np.array([0.0, 0.0, 1.0])),
+            "half meal": Intervention("half the meal", self._half_meal, doing="carbs"),
+            "double correction": Intervention(
+                "a double correction", lambda names, plan: self._corrected(names, plan, 2.0)
+            ),
         }
+
+    def shifted(self, name: str) -> "Glucose":
+        """Insulin acts less, while the fasting steady state stays as it was; or the sensor errs twice as much."""
+        return Glucose(name)
 
     def static(self, instances: Sequence[str]) -> Float[np.ndarray, "episode static"]:
         """Weight, age, carbohydrate ratio, correction factor, daily insulin and group (an index)."""
@@ -75,10 +92,10 @@ class Glucose:
         self._check(instances)
         self._instance = np.array([self.instances.index(name) for name in instances])
         self._row = np.zeros(len(instances), dtype=np.int64)
-        self._parameters = model.parameters(instances)
+        self._parameters = self._constants(instances)
         self._bodies = model.initial(instances)
         self._innovations = sensor.draw_innovations(seeds, steps + 1)
-        self._errors = sensor.noise(self._innovations)
+        self._errors = self._noise()
         return self._observe()
 
     def step(self, actions: Float[np.ndarray, "episode action"]) -> Float[np.ndarray, "episode observation"]:
@@ -109,8 +126,8 @@ class Glucose:
         self._innovations = snapshot["innovations"]
         if seeds is not None:
             self._innovations = sensor.redraw(self._innovations, self._row, seeds)
-        self._errors = sensor.noise(self._innovations)
-        self._parameters = model.parameters([self.instances[index] for index in self._instance])
+        self._errors = self._noise()
+        self._parameters = self._constants([self.instances[index] for index in self._instance])
         bodies = {field.name: np.ascontiguousarray(snapshot[field.name].T) for field in fields(model.Bodies)}
         self._bodies = model.Bodies(**bodies)
 
@@ -135,19 +152,35 @@ class Glucose:
         cases = zip(self._therapies(instances), actions, generators, strict=True)
         return np.stack([habits.alternative(therapy, plan, rng) for therapy, plan, rng in cases])
 
-    def invariants(self) -> dict[str, Bool[np.ndarray, " episode"]]:
-        """No compartment below zero, nothing infinite, and a reading that the sensor can give."""
-        masses = np.delete(self._bodies.x, model.INSULIN_ACTION, axis=0)
-        reading = self._observe()[:, 0]
+    def invariants(
+        self,
+        observations: Float[np.ndarray, "*batch row observation"],
+        actions: Float[np.ndarray, "*batch step action"],
+    ) -> dict[str, Bool[np.ndarray, "*batch"]]:
+        """A reading that the sensor can give, and that glucose can have reached in five minutes."""
+        reading = observations[..., 0]
+        outside = (reading < sensor.LOWEST) | (reading > sensor.HIGHEST)
+        leaps = np.abs(np.diff(reading)) > FASTEST
         return {
-            "compartments are not negative": np.all(masses >= 0, axis=0),
-            "the state is finite": np.all(np.isfinite(self._bodies.x), axis=0),
-            "the reading is within the sensor's range": (reading >= sensor.LOWEST) & (reading <= sensor.HIGHEST),
+            "the reading is within the sensor's range": np.asarray(~outside.any(-1)),
+            f"the reading moves by less than {FASTEST:g} mg/dL in a step": np.asarray(~leaps.any(-1)),
         }
 
     def cost(self, observations: Float[np.ndarray, "*batch observation"]) -> Float[np.ndarray, "*batch"]:
         """The blood-glucose risk of Kovatchev (2000): 10 (1.509 (ln(g)^1.084 - 5.381))^2, zero near 112.5 mg/dL."""
         return 10 * (1.509 * (np.log(observations[..., 0]) ** 1.084 - 5.381)) ** 2
+
+    def _constants(self, instances: Sequence[str]) -> model.Parameters:
+        constants = model.parameters(instances)
+        if self.shift != RESISTANT:
+            return constants
+        # kp1 makes up for what basal insulin does not hold back any more, so that fasting production is the same.
+        less = (1 - SENSITIVITY) * constants.kp3
+        weaker = {"Vmx": SENSITIVITY * constants.Vmx, "kp3": constants.kp3 - less}
+        return replace(constants, kp1=constants.kp1 - less * constants.Ib, **weaker)
+
+    def _noise(self) -> Float[np.ndarray, "episode sample"]:
+        return sensor.noise(self._innovations) * (NOISE if self.shift == NOISIER else 1.0)
 
     def _observe(self) -> Float[np.ndarray, "episode observation"]:
         error = self._errors[np.arange(len(self._row)), self._row]
