@@ -1,18 +1,21 @@
 """Split-conformal calibration by horizon: intervals that cover what they say on episodes never trained on.
 
 For each step and quantile level q the sampled quantile x_q is stretched about the (shifted) median m by a factor c_q,
-chosen on held-out episodes so that the share of truths below m + c_q (x_q - m) is q. This is conformalised quantile
+chosen on held-out episodes so that the share of truths below m + c_q (x_q - m) is q. Where medians differ from case to
+case by more than the truth follows them, m is first drawn in (`Centre`). This is conformalised quantile
 regression (Romano, Patterson, Candes, NeurIPS 2019) with a multiplicative score, level by level and one-sided, so the
 shape and the asymmetry of each forecast survive and every sampled future is moved monotonically, staying coherent.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from pydantic import BaseModel, ConfigDict
 
+FEWEST = 8  # Episodes; a standard error over fewer means nothing.
 LEVELS = (0.025, 0.05, 0.1, 0.25, 0.75, 0.9, 0.95, 0.975)
 
 
@@ -20,6 +23,7 @@ class Calibration(BaseModel):
     """Corrections by step and target, indexed [step][target]; identity for targets that are not continuous.
 
     Attributes:
+        pivot, slope: medians become pivot + slope (median - pivot), see `Centre`.
         levels: the quantile levels of `factors`.
         shift: move of the median, in interquartile ranges of the forecast.
         factors: stretch of each level about the median, [step][target][level].
@@ -28,6 +32,8 @@ class Calibration(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    pivot: list[list[float]]
+    slope: list[list[float]]
     levels: tuple[float, ...] = LEVELS
     shift: list[list[float]]
     factors: list[list[list[float]]]
@@ -44,15 +50,16 @@ class Calibration(BaseModel):
     ) -> Float[np.ndarray, "member episode step target"]:
         """Move the samples to their calibrated places. Steps beyond the last calibrated one take its correction."""
         steps = np.minimum(np.arange(samples.shape[2]), self.horizon - 1)
-        shift = np.array(self.shift)[steps]
-        factors = np.array(self.factors)[steps]
+        pivot, slope, shift, factors = (
+            np.array(part)[steps] for part in (self.pivot, self.slope, self.shift, self.factors)
+        )
         members = samples.shape[0]
         order = np.argsort(samples, axis=0, kind="stable")
         ranked = np.take_along_axis(samples, order, axis=0)
         level = (np.arange(members) + 1) / (members + 1)
         low, middle, high = quantiles(ranked, [0.25, 0.5, 0.75])
         stretch = interpolate(level, self.levels, factors)
-        moved = middle + shift * (high - low) + stretch[:, None] * (ranked - middle)
+        moved = pivot + slope * (middle - pivot) + shift * (high - low) + stretch[:, None] * (ranked - middle)
         moved = np.maximum.accumulate(moved, axis=0)
         out = np.empty_like(samples)
         np.put_along_axis(out, order, moved.astype(samples.dtype), axis=0)
@@ -79,28 +86,57 @@ def interpolate(
     return columns[right - 1] * (1 - share)[:, None, None] + columns[right] * share[:, None, None]
 
 
+@dataclass(frozen=True)
+class Centre:
+    """How far to trust that medians differ: the slope of truth on median, as in EMOS (Gneiting et al., MWR 2005).
+
+    A network that finds little to go by still gives each case a median of its own. The slope is taken two standard
+    errors above its estimate and at most one, so that only what the held-out episodes clearly deny is drawn in.
+    """
+
+    pivot: float
+    slope: float
+
+    @classmethod
+    def fit(
+        cls, middle: Float[np.ndarray, " case"], truth: Float[np.ndarray, " case"], group: Int[np.ndarray, " case"]
+    ) -> "Centre":
+        """Least squares; the standard error allows for dependence within an episode (Liang and Zeger 1986)."""
+        pivot = float(middle.mean())
+        x, y = middle - pivot, truth - truth.mean()
+        power = float(np.square(x).sum())
+        _, episode = np.unique(group, return_inverse=True)
+        episodes = int(episode.max()) + 1
+        if power == 0 or episodes < FEWEST:
+            return cls(pivot, 1.0)
+        slope = float((x * y).sum() / power)
+        sums = np.bincount(episode, x * (y - slope * x))
+        error = float(np.sqrt(np.square(sums).sum() * episodes / (episodes - 1))) / power
+        return cls(pivot, float(np.clip(slope + 2 * error, 0, 1)))
+
+
 def fit_calibration(
     samples: Float[np.ndarray, "member case step target"],
     truth: Float[np.ndarray, "case step target"],
     continuous: list[bool],
-    episodes: int,
+    group: Int[np.ndarray, " case"],
     gain: Float[np.ndarray, "step target"] | None = None,
 ) -> Calibration:
-    """Choose shifts and factors on held-out cases.
+    """Choose centres, shifts and factors on held-out cases.
 
     Args:
         samples: forecasts of episodes that the forecasting network was not trained on.
         truth: what came; NaN where it was not observed.
         continuous: which targets are to be calibrated.
-        episodes: how many episodes the cases come from.
+        group: the episode of each case.
         gain: error of what is going to be calibrated as a share of that of the forecasts given; 1 by default.
     """
     known = quantiles(samples, [*LEVELS, 0.5]).astype(np.float64)
     middle, levels = known[-1], known[:-1]
     spread = levels[LEVELS.index(0.75)] - levels[LEVELS.index(0.25)]
     steps, targets = truth.shape[1:]
-    shift = np.zeros((steps, targets))
-    factors = np.ones((steps, targets, len(LEVELS)))
+    pivot, shift = np.zeros((2, steps, targets))
+    slope, factors = np.ones((steps, targets)), np.ones((steps, targets, len(LEVELS)))
     gain = np.ones((steps, targets)) if gain is None else gain
     for target in np.flatnonzero(continuous):
         for step in range(steps):
@@ -109,13 +145,23 @@ def fit_calibration(
             if not width.any():  # Nothing to compare, or nothing to stretch.
                 continue
             width = np.maximum(width, 1e-6 * width.mean())
-            error = truth[seen, step, target] - centre
+            came = truth[seen, step, target].astype(np.float64)
+            trusted = Centre.fit(centre, came, group[seen])
+            pivot[step, target], slope[step, target] = trusted.pivot, trusted.slope
+            error = came - (trusted.pivot + trusted.slope * (centre - trusted.pivot))
             shift[step, target] = np.median(error / width)
             rest = error - shift[step, target] * width
             for index, level in enumerate(LEVELS):
                 reach = levels[index, seen, step, target] - centre
                 factors[step, target, index] = gain[step, target] * _factor(rest / width, reach / width, level)
-    return Calibration(shift=shift.tolist(), factors=factors.tolist(), cases=len(truth), episodes=episodes)
+    return Calibration(
+        pivot=pivot.tolist(),
+        slope=slope.tolist(),
+        shift=shift.tolist(),
+        factors=factors.tolist(),
+        cases=len(truth),
+        episodes=len(np.unique(group)),
+    )
 
 
 def _factor(rest: Float[np.ndarray, " case"], reach: Float[np.ndarray, " case"], level: float) -> float:

@@ -85,9 +85,8 @@ def only(network: WorldNetwork, encoding: Encoding, member: int) -> WorldNetwork
 def calibrate(held_out: HeldOut, encoding: Encoding, members: int) -> Calibration:
     """Calibration of an ensemble of so many members from held-out forecasts of single ones."""
     continuous = [variable.kind == "continuous" for variable in encoding.schema.targets]
-    episodes = len(np.unique(held_out.origin[:, 0]))
     gain = ensemble_gain(held_out, members)
-    return fit_calibration(held_out.samples, held_out.truth, continuous, episodes, gain)
+    return fit_calibration(held_out.samples, held_out.truth, continuous, held_out.origin[:, 0], gain)
 
 
 def ensemble_gain(held_out: HeldOut, members: int) -> Float[np.ndarray, "step target"]:
