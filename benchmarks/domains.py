@@ -33,6 +33,7 @@ def run(name: str, seed: int) -> dict:
     """Fit on the training instances of a seed, and score on the others."""
     domain = registry.create(name)
     study = domain.study
+    test: list[str] = []
     if isinstance(domain, Recorded):
         data, recorded = domain.split(seed)
     else:
@@ -50,7 +51,7 @@ def run(name: str, seed: int) -> dict:
     model = WorldModel.load(kept)
     forecasters: dict[str, Forecaster] = {"foreworld": model, **model.baselines}
     forecasters |= {field: fit(data, study.horizon) for field, fit in domain.baselines.items()}
-    places = origins(recorded, context=study.first, horizon=study.horizon, limit=CASES, seed=seed)
+    places = origins(recorded, context=max(study.first, 1), horizon=study.horizon, limit=CASES, seed=seed)
     result = {
         "domain": name,
         "seed": seed,

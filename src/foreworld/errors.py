@@ -43,3 +43,8 @@ class MissingExtraError(ForeworldError):
 
     def __init__(self, what: str, extra: str):
         super().__init__(f"{what} needs an optional part: pip install 'foreworld[{extra}]'")
+        self.what, self.extra = what, extra
+
+    def __reduce__(self) -> tuple:
+        """Worker processes hand errors back."""
+        return type(self), (self.what, self.extra)

@@ -54,7 +54,7 @@ def condition(text: str) -> Condition:
         ("max(glucose, 100, 40 * insulin)", lambda v: np.maximum(np.maximum(v["glucose"], 100), 40 * v["insulin"])),
         ("min(log(glucose), exp(-insulin))", lambda v: np.minimum(np.log(v["glucose"]), np.exp(-v["insulin"]))),
         ("\n 2 *\n (μ + 1)", lambda v: 2 * (v["μ"] + 1)),
-        ("2 ** 3 ** 0.5 - -1e2", lambda v: np.full(271, 2 ** 3**0.5 + 100)),
+        ("2 ** 3 ** 0.5 - -1e2", lambda v: np.full(271, 2**3**0.5 + 100)),
     ],
 )
 def test_numbers_are_those_of_arithmetic(text: str, means) -> None:
@@ -70,7 +70,10 @@ def test_numbers_are_those_of_arithmetic(text: str, means) -> None:
         ("(glucose >= 70) and glucose > 100 and μ == 0", lambda v: v["glucose"] > 100),
         ('state == "dead"', lambda v: v["state"] == 2),
         ("'ill' != state", lambda v: v["state"] != 1),
-        ('glucose > 100 and (state == "well" or insulin < 2)', lambda v: (v["glucose"] > 100) & ((v["state"] == 0) | (v["insulin"] < 2))),
+        (
+            'glucose > 100 and (state == "well" or insulin < 2)',
+            lambda v: (v["glucose"] > 100) & ((v["state"] == 0) | (v["insulin"] < 2)),
+        ),
     ],
 )
 def test_conditions_hold_where_logic_says(text: str, means) -> None:

@@ -57,4 +57,4 @@ def test_coloured_noise_has_unit_variance_and_its_colour(knots: int) -> None:
     assert noise.shape == (20_000, knots)
     torch.testing.assert_close(noise.var(0), torch.ones(knots), rtol=0.06, atol=0)
     if knots >= 7:  # Neighbours move together, more so than under white noise.
-        assert torch.corrcoef(noise.T)[0, 1] > 0.4
+        assert torch.corrcoef(noise.T)[0, 1] > 0.3

@@ -54,7 +54,7 @@ def calibration_plot(evaluation: Evaluation, target: str | None = None, steps: S
     """
     names = [variable.name for variable in evaluation.schema.targets]
     index = 0 if target is None else names.index(target)
-    chosen = list(steps or np.unique(np.linspace(0, evaluation.steps, 4)[1:].round().astype(int)))
+    chosen = list(steps or np.unique(np.linspace(0, evaluation.steps, 4)[1:].round().astype(int)).tolist())
     count = len(evaluation.forecasters)
     figure = style.new_figure(5.4, width=max(3.1 * count, 4.2))
     panels = figure.subplots(2, count, squeeze=False, sharey="row", height_ratios=(1.6, 1.0))
