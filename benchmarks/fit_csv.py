@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from pyarrow import csv
 
 RESULTS = Path(__file__).parent / "results"
-SEEDS = 1
+SEEDS = 3
 ROLES = ["--id", "run", "--time", "second", "--observe", "position,gauge,temperature", "--act", "force"]
 
 

@@ -54,8 +54,9 @@ def check_baselines(domain: Recorded, seed: int) -> None:
 
 
 def _stretches(episode: Episode, first: int, length: int) -> list[bytes]:
-    """Times and observations of every so many rows on end, from a row on; stretches where nothing changes are none."""
-    rows = np.column_stack([episode.time, episode.observations])
+    """Every so many rows on end, from a row on, with the static facts; stretches where nothing changes are none."""
+    facts = np.repeat(episode.static[None], len(episode.time), axis=0)
+    rows = np.column_stack([episode.time, episode.observations, facts])
     found = []
     for start in range(first, len(rows) - length + 1):
         part = rows[start : start + length]
