@@ -69,8 +69,9 @@ def test_the_quantiles_of_few_honest_members_cover_what_they_say(members: int) -
 
 
 def identity(steps: int = 2) -> Calibration:
-    same = {"pivot": [[0.0]] * steps, "slope": [[1.0]] * steps, "shift": [[0.0]] * steps}
-    return Calibration(**same, factors=[[[1.0] * len(LEVELS)]] * steps, cases=0, episodes=0)
+    zero, one = [[0.0]] * steps, [[1.0]] * steps
+    factors = [[[1.0] * len(LEVELS)]] * steps
+    return Calibration(pivot=zero, slope=one, shift=zero, factors=factors, cases=0, episodes=0)
 
 
 def test_the_identity_changes_nothing() -> None:

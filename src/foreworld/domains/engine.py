@@ -3,8 +3,8 @@
 An episode depends on the seed and its id alone, so that it does not matter who simulates it, nor what beside it.
 """
 
+import copy
 import os
-import pickle
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -106,9 +106,8 @@ class _Worker:
     def __init__(self, make: Make):
         self.domain = make()
 
-    def do(self, task: Callable[..., Any], job: Job) -> bytes:
-        # Pickled here: Ray would hand out arrays in memory that is read-only, and gone when Ray is.
-        return pickle.dumps(task(self.domain, **job))
+    def do(self, task: Callable[..., Any], job: Job) -> Any:
+        return task(self.domain, **job)
 
 
 _worker: _Worker
@@ -119,7 +118,7 @@ def _begin(make: Make) -> None:
     _worker = _Worker(make)
 
 
-def _do(task: Callable[..., Any], job: Job) -> bytes:
+def _do(task: Callable[..., Any], job: Job) -> Any:
     return _worker.do(task, job)
 
 
@@ -130,7 +129,7 @@ def _processes(make: Make, workers: int) -> Iterator[Run]:
     with ProcessPoolExecutor(workers, mp_context=context, initializer=_begin, initargs=(make,)) as pool:
 
         def run(task: Callable[..., Any], jobs: Sequence[Job]) -> list[Any]:
-            return [pickle.loads(answer) for answer in pool.map(_do, [task] * len(jobs), jobs)]
+            return list(pool.map(_do, [task] * len(jobs), jobs))
 
         yield run
 
@@ -151,7 +150,8 @@ def _ray(make: Make, workers: int) -> Iterator[Run]:
 
     def run(task: Callable[..., Any], jobs: Sequence[Job]) -> list[Any]:
         answers = ActorPool(actors).map(lambda actor, job: actor.do.remote(task, job), jobs)
-        return [pickle.loads(answer) for answer in answers]
+        # Ray hands out arrays in memory that is read-only, and gone when Ray is.
+        return [copy.deepcopy(answer) for answer in answers]
 
     try:
         yield run
