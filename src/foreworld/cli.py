@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from foreworld import __version__, cli_domains, cli_models
+from foreworld import __version__, cli_domains, cli_models, cli_plan
 from foreworld.cli_output import printable, say
 from foreworld.errors import ForeworldError
 
@@ -74,6 +74,7 @@ for _command in (
     cli_models.fit,
     cli_models.evaluate,
     cli_models.imagine,
+    cli_plan.plan,
     cli_models.show,
     cli_domains.domains,
     cli_domains.collect,

@@ -1,7 +1,7 @@
 """The world model: fit it to trajectories, ask it what happens if, save it and load it."""
 
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +33,8 @@ from foreworld.world.network import WorldNetwork
 
 if TYPE_CHECKING:
     from foreworld.evidence.evaluate import Evaluation
+    from foreworld.reasoning.plan.answer import PlanAnswer
+    from foreworld.reasoning.plan.problem import Bounds
 
 CASES = 2000  # Questions of one evaluation; more from the same episodes would hardly narrow the intervals.
 
@@ -164,6 +166,52 @@ class WorldModel:
         beliefs = encode_now(self.network, histories, self.encoding)
         supported = self.support.check(beliefs, histories, plan, self.encoding.scaling)
         return Imagination(self.forecast(histories, plan, members=members, seed=seed), supported, histories, plan)
+
+    def plan(
+        self,
+        history: Any,
+        goal: str | Mapping[str, float],
+        *,
+        limits: Sequence[str] = (),
+        bounds: "Bounds | None" = None,
+        rates: Mapping[str, float] | None = None,
+        integers: Sequence[str] = (),
+        every: int = 1,
+        horizon: int | None = None,
+        do: Do | None = None,
+        future: Any = None,
+        planner: str = "icem",
+        seed: int = 0,
+    ) -> "PlanAnswer":
+        """What to do after each history, to reach a goal within limits, and how surely.
+
+        Args:
+            history: as for `imagine`.
+            goal, limits, bounds, rates, integers, every: see `foreworld.reasoning.plan.problem.Task`.
+            horizon: steps to plan; the calibrated horizon by default.
+            do, future: what is decided and known already, as for `imagine`.
+            planner: `icem`, `cem`, `mppi` or `gradient`.
+            seed: the same seed gives the same plan.
+
+        Raises:
+            DataError: a history that does not match the schema.
+            QuestionError: a goal or a limit that cannot be read, or that leaves nothing to choose.
+        """
+        from foreworld.reasoning.plan.make import PLANNERS, make_plan
+        from foreworld.reasoning.plan.problem import Task
+
+        if planner not in PLANNERS:
+            raise QuestionError(f"there is no planner '{planner}'; there are {', '.join(PLANNERS)}")
+        return make_plan(
+            self,
+            self._read(history),
+            Task(goal, tuple(limits), dict(bounds or {}), dict(rates or {}), tuple(integers), every),
+            horizon=self.config.horizon if horizon is None else horizon,
+            planner=PLANNERS[planner](),
+            do=do,
+            future=None if future is None else self._read(future, read_planned),
+            seed=seed,
+        )
 
     def forecast(
         self, histories: Episodes, plan: Plan, *, members: int = 200, seed: int = 0

@@ -166,14 +166,15 @@ def test_limits_count_futures_over_the_whole_horizon(text: str, value: float, br
 
 
 @pytest.mark.parametrize("chance", [0.01, 0.1, 0.5])
-def test_the_excess_of_a_chance_is_zero_where_the_chance_is_right(chance: float) -> None:
-    """Of normal futures: the excess is the distance by which all of them have to move."""
+def test_a_chance_is_reached_where_the_futures_have_moved_far_enough(chance: float) -> None:
+    """Of normal futures: the reach is the distance by which all of them have to move."""
     futures = 100 + 10 * torch.randn((200_000, 1), generator=torch.Generator().manual_seed(0))
     limit = parse_limit(f"P(glucose < 80) <= {chance}", SCHEMA)
-    shift = limit.excess({"glucose": futures - 30})
+    shift = limit.rough_reach({"glucose": futures - 30})
+    assert limit.reach({"glucose": futures - 30}).item() == pytest.approx(shift.item(), rel=0.02)
     moved = futures - 30 + shift
     assert limit.value({"glucose": moved}).item() == pytest.approx(chance, rel=0.1)
-    assert limit.excess({"glucose": moved + 0.1}).item() == 0
+    assert limit.rough_reach({"glucose": moved + 0.1}).item() < 0 < limit.rough_reach({"glucose": moved - 0.1}).item()
 
 
 @pytest.mark.parametrize(

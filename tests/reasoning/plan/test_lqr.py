@@ -11,8 +11,7 @@ from foreworld.reasoning.plan.make import choose, final_actions
 from foreworld.reasoning.plan.mppi import MPPI
 from foreworld.reasoning.plan.problem import Task
 from foreworld.reasoning.plan.search import Planner
-
-from .linear import ExactRollout, Linear, problem
+from foreworld.testing.linear import ExactRollout, Linear, problem
 
 HORIZON = 8
 PLANNERS = {
@@ -23,7 +22,7 @@ PLANNERS = {
 }
 
 
-def inputs_of(system: Linear, starts: np.ndarray, planner: Planner, seed: int = 0, draws: int = 1) -> np.ndarray:
+def inputs_of(system: Linear, starts: np.ndarray, planner: Planner, seed: int = 0, draws: int = 0) -> np.ndarray:
     asked = problem(system, starts, HORIZON, Task(system.goal))
     rollout = ExactRollout(system, starts, HORIZON, draws, seed)
     with torch.no_grad():
@@ -47,14 +46,14 @@ def test_under_noise_the_plan_is_that_without(name: str) -> None:
     """Certainty equivalence: of an open-loop plan, noise that nothing can be done about only adds to the cost."""
     system = Linear.random(7, noise=0.2)
     start = np.array([[1.0, -1.0, 0.5]])
-    inputs = inputs_of(system, start, PLANNERS[name], draws=500)[0]
+    inputs = inputs_of(system, start, PLANNERS[name], draws=4)[0]
     assert system.cost(start[0], inputs) <= 1.05 * system.lqr(start[0], HORIZON)[1]
 
 
 @pytest.mark.parametrize("knots", [1, 2, 7, 8, 24])
 def test_coloured_noise_has_unit_variance_and_its_colour(knots: int) -> None:
-    noise = coloured((1, 20_000, knots, 1), 1.5, torch.Generator().manual_seed(0))[0, ..., 0]
-    assert noise.shape == (20_000, knots)
+    noise = coloured((1, 5_000, knots, 1), 1.5, torch.Generator().manual_seed(0))[0, ..., 0]
+    assert noise.shape == (5_000, knots)
     torch.testing.assert_close(noise.var(0), torch.ones(knots), rtol=0.06, atol=0)
     if knots >= 7:  # Neighbours move together, more so than under white noise.
         assert torch.corrcoef(noise.T)[0, 1] > 0.3

@@ -63,14 +63,13 @@ class Linear:
 
 
 class ExactRollout:
-    """The futures of a linear system under Gaussian noise that all candidates share."""
+    """The futures of a linear system under Gaussian noise that all share: so many draws, and their opposites."""
 
-    def __init__(self, system: Linear, starts: np.ndarray, horizon: int, draws: int = 1, seed: int = 0):
+    def __init__(self, system: Linear, starts: np.ndarray, horizon: int, draws: int = 0, seed: int = 0):
         self.a, self.b = (torch.from_numpy(matrix).float() for matrix in (system.a, system.b))
         self.starts = torch.from_numpy(starts).float()
-        self.noise = system.noise * torch.randn(
-            (draws, horizon, len(system.a)), generator=torch.Generator().manual_seed(seed)
-        )
+        noise = torch.randn((draws, horizon, len(system.a)), generator=torch.Generator().manual_seed(seed))
+        self.noise = system.noise * torch.cat([noise, -noise]) if draws else torch.zeros(1, horizon, len(system.a))
 
     def search(self, actions: Actions) -> torch.Tensor:
         x = self.starts[None, :, None].expand(len(self.noise), -1, actions.shape[1], -1)

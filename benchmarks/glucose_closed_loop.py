@@ -1,0 +1,224 @@
+"""Closed loop: insulin for unseen virtual patients over 24 h with random meals, against simglucose's own controller.
+
+    python benchmarks/glucose_closed_loop.py             # the missing seeds, then results/glucose_closed_loop.md
+    python benchmarks/glucose_closed_loop.py --seeds 0   # one seed
+
+Each seed's model was trained on 24 patients (benchmarks/glucose.py, build/glucose) and controls the other 6, so that
+five seeds control all thirty. Meals are drawn as by simglucose 0.2.11's `RandomScenario`. The reference is that
+package's tuned basal-bolus `BBController` (target 140 mg/dL), its rule and constants written anew over the vectorised
+simulator: basal u2ss * BW / 6000 U/min; with a meal, carbohydrate / CR plus, above 150 mg/dL, (glucose - 140) / CF
+units. It sees each meal as it begins; so does the planner when meals are announced (and nothing of later ones), and
+never when it is blind. Nobody eats sugar against low readings. Time in range is of the true glucose, not the sensor's.
+"""
+
+import argparse
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from scipy.stats import truncnorm
+
+from foreworld.data.episodes import Episode, Episodes
+from foreworld.domains import glucose_model
+from foreworld.domains.base import derive_seed
+from foreworld.domains.glucose import Glucose
+from foreworld.model import WorldModel
+from foreworld.reasoning.plan.agent import Agent
+from foreworld.reasoning.plan.icem import ICEM
+from foreworld.reasoning.plan.problem import Task
+
+RESULTS = Path(__file__).parent / "results" / "glucose_closed_loop"
+MODELS = Path(__file__).parents[1] / "build" / "glucose"
+STEP, DAY = 5, 288
+EVERY = 6  # Steps between plans: half an hour.
+DAYS_EACH = 1  # Days of each patient and seed.
+TASK = Task(
+    goal="max(110 - glucose, 0) ** 2 / 100 + max(glucose - 125, 0) ** 2 / 1000",
+    limits=("P(glucose < 70) <= 0.05",),
+    bounds={"basal": (0.0, None), "bolus": (0.0, None)},
+    every=EVERY,
+)
+
+
+@dataclass(frozen=True)
+class Day:
+    """Meals (g) by patient and step, and who controls."""
+
+    patients: list[str]
+    carbs: np.ndarray
+    seeds: list[int]
+
+
+def meals(rng: np.random.RandomState) -> np.ndarray:
+    """Carbohydrate (g) of each step of a day, as simglucose's `RandomScenario.create_scenario`."""
+    carbs = np.zeros(DAY)
+    rows = zip(
+        [0.95, 0.3, 0.95, 0.3, 0.95, 0.3],
+        np.array([5, 9, 10, 14, 16, 20]) * 60,
+        np.array([9, 10, 14, 16, 20, 23]) * 60,
+        np.array([7, 9.5, 12, 15, 18, 21.5]) * 60,
+        [60, 30, 60, 30, 60, 30],
+        [45, 10, 70, 10, 80, 10],
+        [10, 5, 10, 5, 10, 5],
+        strict=True,
+    )
+    for chance, low, high, middle, spread, grams, spread_grams in rows:
+        if rng.rand() < chance:
+            a, b = (low - middle) / spread, (high - middle) / spread
+            at = np.round(truncnorm.rvs(a, b, loc=middle, scale=spread, random_state=rng))
+            carbs[min(int(at) // STEP, DAY - 1)] += max(round(rng.normal(grams, spread_grams)), 0)
+    return carbs
+
+
+def draw_day(seed: int) -> Day:
+    """A day of each patient that the seed's model has not seen."""
+    from glucose import split as folds
+
+    patients = folds(Glucose(), seed)[1]
+    patients = [name for name in patients for _ in range(DAYS_EACH)]
+    words = [(name, index) for index, name in enumerate(patients)]
+    carbs = np.stack([meals(np.random.RandomState(derive_seed(seed, "meals", *word))) for word in words])
+    return Day(patients, carbs, [derive_seed(seed, "sensor", *word) for word in words])
+
+
+def basal_bolus(day: Day):
+    """The package's BBController for all patients at once."""
+    ratio, factor = (glucose_model.column("Quest.csv", name, day.patients) for name in ("CR", "CF"))
+    basal = glucose_model.parameters(day.patients).steady_basal
+
+    def act(step: int, readings: np.ndarray, done: np.ndarray) -> np.ndarray:
+        glucose, carbs = readings[:, -1, 0], day.carbs[:, step]
+        correction = np.where(glucose > 150, (glucose - 140) / factor, 0)
+        bolus = np.where(carbs > 0, np.maximum(carbs / ratio + correction, 0), 0)
+        return np.stack([basal, bolus], 1)
+
+    return act
+
+
+def planner(day: Day, model: WorldModel, announced: bool, candidates: int, iterations: int):
+    """The world model's plan, made anew every half an hour, and whenever a meal is announced."""
+    domain = Glucose()
+    static = domain.static(day.patients)
+    agent = Agent(model, ICEM(candidates=candidates, iterations=iterations), task=TASK, draws=(2, 20))
+    held = np.zeros((len(day.patients), 2))
+    basal = glucose_model.parameters(day.patients).steady_basal
+
+    def act(step: int, readings: np.ndarray, done: np.ndarray) -> np.ndarray:
+        nonlocal held
+        carbs = day.carbs[:, step] if announced else np.zeros(len(day.patients))
+        due = np.flatnonzero((step % EVERY == 0) | (carbs > 0))
+        doses = np.stack([held[:, 0], np.zeros(len(held))], 1)
+        if step < EVERY:  # Nothing is known of a patient yet: begin as the doctor wrote.
+            held = np.stack([basal, np.zeros(len(basal))], 1)
+            return held
+        if len(due):
+            # A blind planner does not learn of meals afterwards either.
+            known = done * np.array([1, 1, float(announced)])
+            histories = tuple(
+                Episode(
+                    id=f"{day.patients[index]}/{index}",
+                    time=np.arange(step + 1) * float(STEP),
+                    observations=readings[index],
+                    actions=known[index, :step],
+                    static=static[index],
+                    known_future=np.zeros((step + 1, 0)),
+                    pending=np.array([np.nan, np.nan, carbs[index]]),
+                )
+                for index in due
+            )
+            doses[due] = agent.act(Episodes(domain.schema, histories))[:, :2]
+        held = doses
+        return doses
+
+    return act
+
+
+def simulate(day: Day, act) -> dict:
+    """Run a day under a controller."""
+    domain = Glucose()
+    observed = domain.reset(day.patients, steps=DAY, seeds=day.seeds)
+    readings = np.zeros((len(day.patients), DAY + 1, 1))
+    done = np.zeros((len(day.patients), DAY, 3))
+    truth = np.zeros((len(day.patients), DAY))
+    readings[:, 0] = observed
+    for step in range(DAY):
+        doses = act(step, readings[:, : step + 1], done)
+        done[:, step] = np.concatenate([doses, day.carbs[:, step, None]], 1)
+        readings[:, step + 1] = domain.step(done[:, step])
+        truth[:, step] = glucose_model.glucose(domain._bodies, domain._parameters)
+    shares = {
+        "in_70_180": ((truth >= 70) & (truth <= 180)).mean(1),
+        "below_70": (truth < 70).mean(1),
+        "below_54": (truth < 54).mean(1),
+        "above_250": (truth > 250).mean(1),
+    }
+    return {
+        "patients": day.patients,
+        **{name: (100 * share).round(2).tolist() for name, share in shares.items()},
+        "mean_glucose": truth.mean(1).round(1).tolist(),
+        "units_a_day": (done[..., 0].sum(1) / 12 + done[..., 1].sum(1)).round(2).tolist(),
+    }
+
+
+def run(seed: int, candidates: int, iterations: int) -> dict:
+    """All three controllers on the same day."""
+    day, model = draw_day(seed), WorldModel.load(MODELS / f"seed{seed}")
+    return {
+        "seed": seed,
+        "planner": {"candidates": candidates, "iterations": iterations, "goal": TASK.goal, "limits": list(TASK.limits)},
+        "basal-bolus": simulate(day, basal_bolus(day)),
+        "planned": simulate(day, planner(day, model, True, candidates, iterations)),
+        "planned, blind": simulate(day, planner(day, model, False, candidates, iterations)),
+    }
+
+
+def report(results: list[dict]) -> str:
+    """The committed table."""
+    names = ("basal-bolus", "planned", "planned, blind")
+    measures = ("in_70_180", "below_70", "below_54", "above_250", "mean_glucose", "units_a_day")
+    seeds = ", ".join(str(result["seed"]) for result in results)
+    patients = sum(len(result["basal-bolus"]["patients"]) for result in results)
+    lines = [
+        "# Glucose in closed loop, unseen patients",
+        "",
+        f"`python benchmarks/glucose_closed_loop.py`, seeds {seeds}: {patients} patient-days.",
+        "Mean over patients [worst].",
+        "Basal-bolus is simglucose's BBController, its rule written anew over the vectorised simulator. Shares in %.",
+        f"Planner: {json.dumps(results[0]['planner'])}.",
+        "",
+        "| | " + " | ".join(measures) + " |",
+        "|---" * (len(measures) + 1) + "|",
+    ]
+    for name in names:
+        cells = []
+        for measure in measures:
+            values = np.concatenate([result[name][measure] for result in results])
+            worst = values.min() if measure == "in_70_180" else values.max()
+            cells.append(f"{values.mean():.1f} [{worst:.1f}]")
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, nargs="*", default=list(range(5)))
+    parser.add_argument("--candidates", type=int, default=64)
+    parser.add_argument("--iterations", type=int, default=4)
+    arguments = parser.parse_args()
+    torch.set_grad_enabled(False)
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    results = []
+    for seed in arguments.seeds:
+        path = RESULTS / f"seed{seed}.json"
+        if not path.exists():
+            path.write_text(json.dumps(run(seed, arguments.candidates, arguments.iterations), indent=1))
+        results.append(json.loads(path.read_text()))
+    table = report(results)
+    RESULTS.with_suffix(".md").write_text(table)
+    print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,278 @@
+"""From a model, histories and a task to a plan: search, settle the finalists on calibrated futures, and report."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from foreworld.data.episodes import Episodes
+from foreworld.data.plan import Plan
+from foreworld.data.scaling import Encoding
+from foreworld.errors import QuestionError
+from foreworld.reasoning.calibrate import Calibration
+from foreworld.reasoning.expression import Condition
+from foreworld.reasoning.forecast import encode_now
+from foreworld.reasoning.limit import goal_cost
+from foreworld.reasoning.plan.answer import Estimate, LimitReport, PlanAnswer
+from foreworld.reasoning.plan.cem import CEM
+from foreworld.reasoning.plan.gradient import Gradient
+from foreworld.reasoning.plan.icem import ICEM
+from foreworld.reasoning.plan.mppi import MPPI
+from foreworld.reasoning.plan.problem import Problem, Task, build_problem
+from foreworld.reasoning.plan.rollout import ModelRollout, Rollout
+from foreworld.reasoning.plan.search import Knots, Planner, Scores, evaluator, quantities, rough_reach
+from foreworld.reasoning.question import Do, build_plan
+from foreworld.reasoning.support import Support
+from foreworld.world.network import WorldNetwork
+
+PLANNERS: dict[str, Callable[[], Planner]] = {"cem": CEM, "icem": ICEM, "mppi": MPPI, "gradient": Gradient}
+CORRECTIONS = 1  # Further searches, where the one before was mistaken about a limit.
+DRAWS = (2, 40)  # Of the noise, a member: while searching, and for the answer.
+
+
+@runtime_checkable
+class Model(Protocol):
+    """What planning needs of a world model."""
+
+    @property
+    def network(self) -> WorldNetwork: ...
+    @property
+    def encoding(self) -> Encoding: ...
+    @property
+    def calibration(self) -> Calibration: ...
+    @property
+    def support(self) -> Support: ...
+
+
+@dataclass(frozen=True)
+class Settled:
+    """Plans on fully calibrated futures.
+
+    Attributes:
+        cost, member_cost: expected cost, of the ensemble and of each member.
+        value, breaking: of each limit, see `LimitReport`.
+        reach: how far each limit is from being kept, in its native units; not above zero where it is.
+    """
+
+    cost: Float[np.ndarray, "episode candidate"]
+    member_cost: Float[np.ndarray, "member episode candidate"]
+    value: Float[np.ndarray, "limit episode candidate"]
+    breaking: Float[np.ndarray, "limit episode candidate"]
+    reach: Float[np.ndarray, "limit episode candidate"]
+
+
+def make_plan(
+    model: Model,
+    histories: Episodes,
+    task: Task,
+    *,
+    horizon: int,
+    planner: Planner | None = None,
+    do: Do | None = None,
+    future: Episodes | None = None,
+    logged: Plan | None = None,
+    start: Float[np.ndarray, "episode step action"] | None = None,
+    draws: tuple[int, int] = DRAWS,
+    seed: int = 0,
+) -> PlanAnswer:
+    """Plan for each history; all of them in one batch.
+
+    Args:
+        model: a world model.
+        histories: what was known.
+        task: goal, limits, bounds.
+        horizon: steps to plan.
+        planner: how to search; iCEM by default.
+        do, future: what is decided and known already; see `foreworld.reasoning.question.build_plan`.
+        logged: what was done, to compare with.
+        start: a plan to begin with, such as the one before, shifted by a step.
+        draws: of the noise, a member: while searching, and for the answer.
+        seed: the same seed gives the same plan.
+
+    Raises:
+        QuestionError: a task that cannot be read, or that leaves nothing to choose.
+    """
+    if horizon < 1:
+        raise QuestionError(f"a horizon of {horizon} steps: at least one is needed")
+    if not len(histories):
+        raise QuestionError("there is no history to start from")
+    with torch.no_grad():
+        default = build_plan(histories, model.encoding.scaling, do=do, horizon=horizon, future=future)
+        problem = build_problem(task, histories, default, model.encoding.scaling, _decided(histories, do, future))
+        beliefs = encode_now(model.network, histories, model.encoding)
+        rollout = ModelRollout(
+            model.network, model.encoding, model.calibration, beliefs, histories, default, draws=draws, seed=seed
+        )
+        starts = [problem.gather(plan) for plan in (default.actions, start) if plan is not None]
+        chosen, settled = choose(problem, rollout, planner or ICEM(), torch.cat(starts[::-1], 1), seed)
+        plan = replace(default, actions=final_actions(problem, chosen))
+        compared = [plan.actions, default.actions] + ([] if logged is None else [logged.actions])
+        settled = settle(problem, rollout, torch.from_numpy(np.stack(compared, 1)).float())
+        limits = _report_limits(problem, rollout, planner or ICEM(), chosen, settled, seed)
+        supported = model.support.check(beliefs, histories, plan, model.encoding.scaling)
+    return PlanAnswer(
+        plan=plan,
+        chosen=tuple(variable.name for variable in problem.chosen),
+        goal=problem.goal.text,
+        unit=_unit(problem),
+        cost=Estimate.over_members(settled.cost[:, 0], settled.member_cost[..., 0]),
+        limits=limits,
+        gain=_gain(settled, 1),
+        gain_over_logged=None if logged is None else _gain(settled, 2),
+        supported=supported,
+        outside=_outside(plan, model.encoding),
+        histories=histories,
+    )
+
+
+def choose(
+    problem: Problem, rollout: Rollout, planner: Planner, start: Knots, seed: int
+) -> tuple[Float[Tensor, "episode 1 knot chosen"], Settled]:
+    """Search, and of the finalists and the starts take the best on fully calibrated futures.
+
+    Where the best breaks a limit there after all, the search is told by how much it was mistaken, and goes on from it.
+    """
+    best, settled, reach = _search(problem, rollout, planner, start, seed, None)
+    for _ in range(CORRECTIONS):
+        if not (reach > 0).any():
+            break
+        offset = reach - rough_reach(problem, rollout, best)
+        best, settled, reach = _search(problem, rollout, planner, torch.cat([best, start], 1), seed, offset)
+    return best, settled
+
+
+def _search(
+    problem: Problem,
+    rollout: Rollout,
+    planner: Planner,
+    start: Knots,
+    seed: int,
+    offset: Float[Tensor, "episode limit"] | None,
+) -> tuple[Float[Tensor, "episode 1 knot chosen"], Settled, Float[Tensor, "episode limit"]]:
+    """The best of finalists and starts, all of them settled, and how far it is from keeping each limit."""
+    found = planner.search(problem, evaluator(problem, rollout, offset), start, torch.Generator().manual_seed(seed))
+    knots = torch.cat([found, start], 1)
+    settled = settle(problem, rollout, problem.expand(knots))
+    order, episodes = _scores(settled).total().argmin(1), torch.arange(len(knots))
+    return knots[episodes, order][:, None], settled, torch.from_numpy(settled.reach)[:, episodes, order].T
+
+
+def settle(problem: Problem, rollout: Rollout, actions: Float[Tensor, "episode candidate step action"]) -> Settled:
+    """Costs and limits of some plans."""
+    futures = rollout.settle(actions)
+    values = quantities(problem, futures.pooled, actions)
+    cost = goal_cost(problem.goal, values).mean(0)
+    flat = futures.by_member.flatten(0, 1)
+    members = goal_cost(problem.goal, quantities(problem, flat, actions))
+    members = members.expand(len(flat), *cost.shape).unflatten(0, futures.by_member.shape[:2]).mean(1)
+    shape = (len(problem.limits), *cost.shape)
+
+    def stack(parts: list[Tensor]) -> np.ndarray:
+        return np.array([part.expand_as(cost).numpy() for part in parts], np.float32).reshape(shape)
+
+    return Settled(
+        cost=cost.numpy(),
+        member_cost=members.numpy(),
+        value=stack([limit.value(values) for limit in problem.limits]),
+        breaking=stack([limit.broken(values).float().mean(0) for limit in problem.limits]),
+        reach=stack([limit.reach(values) for limit in problem.limits]),
+    )
+
+
+def final_actions(
+    problem: Problem, knots: Float[Tensor, "episode 1 knot chosen"]
+) -> Float[np.ndarray, "episode step action"]:
+    """All actions in double precision, projected once more: a float32 can lie beyond a bound by its last digit."""
+    return problem.expand(problem.project(knots.double()))[:, 0].numpy()
+
+
+def _scores(settled: Settled) -> Scores:
+    return Scores(torch.from_numpy(settled.cost), torch.from_numpy(settled.reach).movedim(0, -1).clamp_min(0))
+
+
+def _report_limits(
+    problem: Problem, rollout: Rollout, planner: Planner, chosen: Knots, settled: Settled, seed: int
+) -> tuple[LimitReport, ...]:
+    """How each limit is kept; where one is not, which of them cannot be kept together with the others."""
+    values = settled.value[..., 0]
+    kept = settled.reach[..., 0] <= 0
+    impossible = ~kept.all(0)
+    reports = []
+    for index, limit in enumerate(problem.limits):
+        conflict, reachable = np.zeros(kept.shape[1], bool), np.full(kept.shape[1], np.nan)
+        if impossible.any():
+            others, least = _least(problem, rollout, planner, chosen, index, seed)
+            conflict = impossible & others & (least > limit.bound)
+            reachable = np.where(conflict, least, np.nan)
+        reports.append(
+            LimitReport(
+                text=limit.text,
+                bound=limit.bound,
+                value=values[index],
+                breaking=settled.breaking[index, :, 0],
+                kept=kept[index],
+                conflict=conflict,
+                reachable=reachable,
+            )
+        )
+    return tuple(reports)
+
+
+def _least(
+    problem: Problem, rollout: Rollout, planner: Planner, start: Knots, index: int, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Whether all limits but one can be kept, and how small the one can then be made: its excess becomes the goal."""
+    rest = replace(problem, limits=problem.limits[:index] + problem.limits[index + 1 :])
+    evaluate = evaluator(problem, rollout)
+
+    def without(knots: Knots) -> Scores:
+        scores = evaluate(knots)
+        others = [column for column in range(len(problem.limits)) if column != index]
+        return Scores(scores.excess[..., index], scores.excess[..., others])
+
+    knots = torch.cat([planner.search(rest, without, start, torch.Generator().manual_seed(seed)), start], 1)
+    settled = settle(problem, rollout, problem.expand(knots))
+    values = torch.from_numpy(settled.value)
+    excess = _scores(settled).excess
+    others = torch.cat([excess[..., :index], excess[..., index + 1 :]], -1)
+    order = Scores(values[index], others).total().argmin(1)
+    episodes = torch.arange(len(order))
+    return (others[episodes, order] <= 1e-6).all(-1).numpy(), values[index][episodes, order].numpy()
+
+
+def _gain(settled: Settled, other: int) -> Estimate:
+    """What the first plan saves against another, under the same noise."""
+    return Estimate.over_members(
+        settled.cost[:, other] - settled.cost[:, 0], settled.member_cost[..., other] - settled.member_cost[..., 0]
+    )
+
+
+def _decided(histories: Episodes, do: Do | None, future: Episodes | None) -> set[str]:
+    """Actions that the user has spelled out."""
+    names = [variable.name for variable in histories.schema.actions]
+    decided = {name for name in names if any(name in (key, key.rpartition("@")[0]) for key in do or {})}
+    for column, name in enumerate(names):
+        if future is not None and any(np.isfinite(episode.actions[:, column]).any() for episode in future):
+            decided.add(name)
+    return decided
+
+
+def _unit(problem: Problem) -> str:
+    """The unit of a condition on one quantity; other goals may mix units."""
+    units = {v.unit for v in (*problem.schema.targets, *problem.schema.actions) if v.name in problem.goal.names}
+    return units.pop() if isinstance(problem.goal, Condition) and len(units) == 1 else ""
+
+
+def _outside(plan: Plan, encoding: Encoding) -> tuple[str, ...]:
+    """Actions beyond the range of the training data."""
+    found = []
+    for index, variable in enumerate(encoding.schema.actions):
+        seen, values = encoding.scaling.variables[variable.name], plan.actions[..., index]
+        slack = 1e-6 * max(abs(seen.low), abs(seen.high), 1e-12)
+        if (values < seen.low - slack).any() or (values > seen.high + slack).any():
+            found.append(variable.name)
+    return tuple(found)

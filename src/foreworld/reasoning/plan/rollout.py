@@ -1,0 +1,295 @@
+"""The one batched rollout behind every planner: members x noise draws x episodes x candidates, with no loop over any.
+
+Actions enter the network's first layer affinely, directly and through their leaky sums. So all else that layer is given
+is computed once, and a candidate costs its own few columns. Every candidate meets the same noise (common random
+numbers): plans differ by what they do alone.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.functional import silu, softplus
+
+from foreworld.allocator import keep_large_allocations
+from foreworld.data.episodes import Episodes
+from foreworld.data.memory import decay, doses, memory_of, memory_width
+from foreworld.data.plan import Plan
+from foreworld.data.scaling import LIMIT, Encoding
+from foreworld.data.tabulate import encode_plan
+from foreworld.nets.ensemble import MLP
+from foreworld.reasoning.calibrate import LEVELS, Calibration
+from foreworld.reasoning.forecast import _stratified
+from foreworld.reasoning.pool import pool
+from foreworld.world.network import WorldNetwork
+from foreworld.world.readout import Reading, binary_logits, deviation
+
+CHUNK_ROWS = 1280  # Members x draws x candidates that go through the network together: they stay in the cache.
+TRIALS = 2000  # Handfuls of draws to choose from.
+_IQR = 1.349  # Interquartile range of a normal, in standard deviations.
+
+Actions = Float[Tensor, "episode candidate step action"]
+
+
+@dataclass(frozen=True)
+class Futures:
+    """Calibrated futures of plans, in native units; categories as indices.
+
+    Attributes:
+        pooled: of the ensemble.
+        by_member: of each of its members alone.
+    """
+
+    pooled: Float[Tensor, "sample episode candidate step target"]
+    by_member: Float[Tensor, "member draw episode candidate step target"]
+
+
+@runtime_checkable
+class Rollout(Protocol):
+    """What planners search in: a world model, or an exact one."""
+
+    def search(self, actions: Actions) -> Float[Tensor, "sample episode candidate step target"]:
+        """A few futures of each candidate, in native units; differentiable, and quick."""
+        ...
+
+    def settle(self, actions: Actions) -> Futures:
+        """The futures that an answer rests on, fully calibrated."""
+        ...
+
+
+class ModelRollout:
+    """A world model behind some histories.
+
+    Args:
+        network, encoding, calibration: of the world model.
+        beliefs: after each history.
+        histories, plan: what was known; what is known of the future, and the actions that no candidate changes.
+        draws: of the noise, a member: in the search, and for the answer.
+        seed: of the noise.
+    """
+
+    def __init__(
+        self,
+        network: WorldNetwork,
+        encoding: Encoding,
+        calibration: Calibration,
+        beliefs: Float[Tensor, "member episode latent"],
+        histories: Episodes,
+        plan: Plan,
+        *,
+        draws: tuple[int, int],
+        seed: int,
+    ):
+        keep_large_allocations()
+        self.network, self.encoding, self.calibration, self.beliefs = network, encoding, calibration, beliefs
+        self.seed = seed
+        moves, elapsed = (torch.from_numpy(array) for array in encode_plan(histories, plan, encoding))
+        step = encoding.scaling.step
+        now = np.array([episode.time[-1] for episode in histories])
+        last = np.array([episode.time[-2] if episode.steps else episode.time[-1] - step for episode in histories])
+        since = np.diff(np.concatenate([last[:, None], now[:, None], plan.time[:, :-1]], 1), axis=1) / step
+        self.left = torch.from_numpy(decay(since, encoding))
+        self.memory = torch.from_numpy(np.stack([memory_of(episode, episode.steps, encoding) for episode in histories]))
+        self._take_apart(moves, elapsed)
+        self.many = self._noise(draws[1])
+        self.few = self._representative(draws[0], torch.from_numpy(plan.actions).float()[:, None])
+
+    @torch.no_grad()
+    def _take_apart(self, moves: Float[Tensor, "episode step move"], elapsed: Float[Tensor, "episode step"]) -> None:
+        """Split the first layer into what stands before belief, actions, all other moves, and noise."""
+        config = self.network.config
+        (bias, weight), *self.drift = _affine(self.network.predictor.drift)
+        self.reader = _affine(self.network.readout.net)
+        width = sum(variable.width for variable in self.encoding.schema.actions)
+        flags = len(self.encoding.schema.actions)
+        memory = width + flags + torch.arange(memory_width(self.encoding))
+        own = torch.cat([torch.arange(width), memory])
+        belief, move, noise = weight.split([config.latent, moves.shape[-1], config.noise], dim=1)
+        self.from_belief, self.from_noise = belief.contiguous(), noise
+        self.from_actions = move[:, own].contiguous()
+        others = moves.clone()
+        others[..., own] = 0.0
+        others[..., width : width + flags] = 1.0  # Every action of a candidate is known.
+        self.constant = torch.einsum("esi,mih->mesh", others, move) + bias[:, None]
+        rate = softplus(self.network.predictor.rate)[:, :, None]
+        self.share = -torch.expm1(-rate * elapsed[None, ..., None])  # [member, episode, step, latent]
+
+    @torch.no_grad()
+    def _noise(self, draws: int) -> tuple[Tensor, Tensor]:
+        """What each draw adds to the first layer at each step, and the uniform numbers that its readings are drawn by.
+
+        The numbers are those of `foreworld.reasoning.forecast.sample` for the same draws and seed.
+        """
+        members, _, horizon, _ = self.constant.shape
+        generator = torch.Generator().manual_seed(self.seed)
+        noise = torch.special.ndtri(_stratified((members, draws, horizon, self.network.config.noise), generator))
+        uniform = _stratified((members, draws, horizon, len(self.encoding.schema.targets)), generator)
+        return torch.einsum("mdsi,mih->mdsh", noise, self.from_noise), uniform
+
+    @torch.no_grad()
+    def _representative(self, draws: int, actions: Actions) -> tuple[Tensor, Tensor]:
+        """The draws of each member that stand best for all of them: scenario reduction by moments.
+
+        A handful of futures drawn at random has a mean and a spread of its own, and a search would exploit it. Of many
+        handfuls the one is taken whose mean and deviation at every step, under the given plan, are nearest to those of
+        all draws.
+        """
+        added, uniform = self.many
+        drawn = self._futures(actions, self.many)[0].flatten(2)  # [member, draw, question]
+        members, count, _ = drawn.shape
+        mean, deviation = drawn.mean((0, 1)), drawn.flatten(0, 1).std(0).clamp_min(1e-6)
+        generator = torch.Generator().manual_seed(self.seed)
+        tried = torch.rand((TRIALS, members, count), generator=generator).argsort(-1)[..., :draws]
+        member = torch.arange(members)[:, None]
+        standard = ((drawn - mean) / deviation)[member, tried].flatten(1, 2)  # [trial, sample, question]
+        spread = standard.square().mean(1).sqrt()
+        misfit = (standard.mean(1).square() + (spread - 1).square()).sum(-1)
+        taken = tried[misfit.argmin()]
+        return added[member, taken], uniform[member, taken]
+
+    def search(self, actions: Actions) -> Float[Tensor, "sample episode candidate step target"]:
+        drawn, mean, variance = self._futures(actions, self.few)
+        return self._calibrate(drawn.flatten(0, 1), mean.flatten(0, 1), variance.flatten(0, 1))
+
+    @torch.no_grad()
+    def settle(self, actions: Actions) -> Futures:
+        drawn = self._futures(actions, self.many)[0].numpy()
+        horizon, targets = drawn.shape[-2:]
+        calibrated = [self.calibration.apply(member.reshape(len(member), -1, horizon, targets)) for member in drawn]
+        by_member = np.stack(calibrated).reshape(drawn.shape)
+        together = by_member.swapaxes(0, 1).reshape(-1, *drawn.shape[2:])
+        continuous = [variable.kind == "continuous" for variable in self.encoding.schema.targets]
+        # As of a forecast: quantiles are averaged over members, and categories thrown together.
+        pooled = np.where(continuous, pool(by_member, len(together)), together)
+        return Futures(*(self._bounded(torch.from_numpy(values)) for values in (pooled, by_member)))
+
+    def _futures(self, actions: Actions, noise: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """Drawn targets before calibration, and mean and variance of what they are drawn from.
+
+        Returns:
+            Three tensors [member, draw, episode, candidate, step, target] in native units.
+        """
+        features = self._features(actions)
+        added, uniform = noise
+        episodes, candidates = actions.shape[:2]
+        rows = max(1, CHUNK_ROWS // (len(self.constant) * uniform.shape[1]))
+        # Whole candidates of several episodes, or several pieces of one.
+        of_episodes, of_candidates = max(1, rows // candidates), min(rows, candidates)
+        parts = [
+            torch.cat(
+                [
+                    self._roll(features[start : start + of_episodes, first : first + of_candidates], start, added)
+                    for first in range(0, candidates, of_candidates)
+                ],
+                dim=3,
+            )
+            for start in range(0, episodes, of_episodes)
+        ]
+        outputs = torch.cat(parts, dim=2)
+        return self._read(outputs, uniform[:, :, None, None])
+
+    def _features(self, actions: Actions) -> Float[Tensor, "episode candidate step feature"]:
+        """Scaled or one-hot actions and their leaky sums, as `encode_plan` has them."""
+        variables = self.encoding.schema.actions
+        centre, scale = (torch.from_numpy(x).to(actions) for x in self.encoding.scaling.of(variables))
+        scaled = ((actions - centre) / scale).clamp(-LIMIT, LIMIT)
+        columns = [
+            torch.nn.functional.one_hot(actions[..., index].long(), variable.width).to(actions)
+            if variable.kind == "categorical"
+            else scaled[..., index, None]
+            for index, variable in enumerate(variables)
+        ]
+        values = torch.cat(columns, -1)
+        shares = self._dose_shares().to(actions)
+        added = values.repeat(1, 1, 1, len(self.encoding.memory)) * shares
+        sums, memory = [], self.memory[:, None].expand(-1, actions.shape[1], -1)
+        for step, left in enumerate(self.left.unbind(1)):
+            memory = torch.addcmul(added[:, :, step], left[:, None], memory)
+            sums.append(memory)
+        return torch.cat([values, torch.stack(sums, 2)], -1)
+
+    def _dose_shares(self) -> Float[Tensor, " sum"]:
+        """What a scaled action of one, or a category that is chosen, adds to each of its sums."""
+        variables = self.encoding.schema.actions
+        centre, scale = self.encoding.scaling.of(variables)
+        labelled = [variable.kind == "categorical" for variable in variables]
+        codes = range(max(variable.width for variable in variables))
+        ones = [np.where(labelled, code, centre + scale) for code in codes]
+        return torch.from_numpy(np.max([doses(one, self.encoding) for one in ones], axis=0))
+
+    def _roll(
+        self, features: Float[Tensor, "episode candidate step feature"], start: int, added: Tensor
+    ) -> Float[Tensor, "member draw episode candidate step output"]:
+        """Run the predictor along some candidates, and read every step."""
+        episodes, candidates, horizon, _ = features.shape
+        pick = slice(start, start + episodes)
+        members, draws = added.shape[:2]
+        shape = (members, draws, episodes, candidates, -1)
+        belief = self.beliefs[:, None, pick, None].expand(*shape[:-1], self.beliefs.shape[-1]).flatten(1, 3)
+        constant = self.constant[:, None, pick] + added[:, :, None]
+        eager = not torch.is_grad_enabled()
+        (second, third), (hide, show), outputs = self.drift, self.reader, []
+        flat = features.flatten(0, 1)
+        for step in range(horizon):
+            from_actions = torch.matmul(flat[None, :, step], self.from_actions).unflatten(1, (1, episodes, candidates))
+            entering = (from_actions + constant[:, :, :, step, None]).flatten(1, 3)
+            hidden = silu(torch.baddbmm(entering, belief, self.from_belief), inplace=eager)
+            hidden = silu(torch.baddbmm(second[0], hidden, second[1]), inplace=eager)
+            drift = torch.baddbmm(third[0], hidden, third[1])
+            share = self.share[:, None, pick, step, None].expand(*shape[:-1], drift.shape[-1]).flatten(1, 3)
+            belief = torch.addcmul(belief, share, drift)
+            hidden = silu(torch.baddbmm(hide[0], belief, hide[1]), inplace=eager)
+            outputs.append(torch.baddbmm(show[0], hidden, show[1]))
+        return torch.stack(outputs, 2).unflatten(1, shape[1:-1])
+
+    def _read(self, outputs: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Draws from the read distributions by inverting their distribution functions, and their two moments."""
+        variables = self.encoding.schema.targets
+        centre, scale = (torch.from_numpy(x).to(outputs) for x in self.encoding.scaling.of(variables))
+        normal = torch.special.ndtri(uniform)
+        drawn, means, variances = [], [], []
+        for index, (variable, part) in enumerate(zip(variables, Reading(outputs, variables).parts(), strict=True)):
+            if variable.kind == "continuous":
+                spread = deviation(part[..., 1])
+                means.append(part[..., 0])
+                drawn.append(part[..., 0] + spread * normal[..., index])
+                variances.append(spread.square())
+            else:
+                logits = binary_logits(part) if variable.kind == "binary" else part
+                below = torch.softmax(logits, dim=-1).cumsum(-1)[..., :-1]
+                drawn.append((uniform[..., index, None] > below).sum(-1).to(outputs))
+                means.append(drawn[-1])
+                variances.append(torch.zeros_like(drawn[-1]))
+        value, mean, variance = (torch.stack(parts, -1) for parts in (drawn, means, variances))
+        return value * scale + centre, mean * scale + centre, variance * scale.square()
+
+    def _calibrate(self, drawn: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
+        """Calibration by two moments, for the search: centre, and the stretch of the 5% and of the 95% level.
+
+        A few futures have no quantiles to speak of. Their spread is that of a mixture of normals.
+        """
+        steps = np.minimum(np.arange(drawn.shape[-2]), self.calibration.horizon - 1)
+        known = self.calibration
+        parts = (known.pivot, known.slope, known.shift, known.factors)
+        pivot, slope, shift, factors = (torch.tensor(part)[steps] for part in parts)
+        low, high = factors[..., LEVELS.index(0.05)], factors[..., LEVELS.index(0.95)]
+        middle = mean.mean(0)
+        between = (mean - middle).square().sum(0) / max(len(mean) - 1, 1)
+        spread = (variance.mean(0) + between).sqrt()
+        away = drawn - middle
+        moved = pivot + slope * (middle - pivot) + shift * _IQR * spread
+        return self._bounded(moved + torch.where(away < 0, low, high) * away)
+
+    def _bounded(self, samples: Tensor) -> Tensor:
+        low = [-np.inf if variable.low is None else variable.low for variable in self.encoding.schema.targets]
+        high = [np.inf if variable.high is None else variable.high for variable in self.encoding.schema.targets]
+        return samples.clamp(torch.tensor(low).to(samples), torch.tensor(high).to(samples))
+
+
+def _affine(net: MLP) -> list[tuple[Tensor, Tensor]]:
+    """Bias and weight of each layer."""
+    found = {name: value.detach() for name, value in net.named_parameters()}
+    return [(found[f"layers.{index}.bias"], found[f"layers.{index}.weight"]) for index in range(len(net.layers))]
