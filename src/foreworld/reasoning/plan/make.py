@@ -30,7 +30,7 @@ from foreworld.reasoning.support import Support
 from foreworld.world.network import WorldNetwork
 
 PLANNERS: dict[str, Callable[[], Planner]] = {"cem": CEM, "icem": ICEM, "mppi": MPPI, "gradient": Gradient}
-CORRECTIONS = 1  # Further searches, where the one before was mistaken about a limit.
+CORRECTIONS = 2  # Further searches, where the one before was mistaken about a limit.
 DRAWS = (2, 40)  # Of the noise, a member: while searching, and for the answer.
 
 
