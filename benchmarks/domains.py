@@ -125,7 +125,7 @@ def report(cells: dict[str, list[dict]]) -> str:
         "are two or more. CRPS under other plans (branched; as recorded, where there is no simulator) at the median",
         "and the last step, ours / persistence / ridge-ARX / the field's own; coverage of 90% intervals there, the",
         "worse of the two steps; R2 of the main intervention's effect, the ridge's in brackets. **Bold: the bar is not",
-        "reached** (CRPS below persistence and ridge-ARX; 86 to 94%; R2 above 0.5).",
+        "reached** (CRPS below persistence and ridge-ARX; 86 to 94%; R2 above 0.5). Seconds are those of a busy core.",
         "",
         "| domain | target | seeds | CRPS, median step | CRPS, last step | 90% covers | effect R2 | rows | fit (s) |",
         "|---" * 9 + "|",

@@ -132,7 +132,7 @@ def test_times_with_several_zones_are_one_instant_line():
 
 
 def test_a_name_twice_is_refused_in_pandas_and_pyarrow():
-    frame = pd.DataFrame([["a", 0, 1.0, 2.0]], columns=["id", "time", "x", "x"])
+    frame = pd.DataFrame([["a", 0, 1.0, 2.0]], columns=pd.Index(["id", "time", "x", "x"]))
     for table in (frame, pa.Table.from_arrays([["a"], [0], [1.0], [2.0]], names=list(frame.columns))):
         with pytest.raises(DataError, match="more than one column has this name") as caught:
             of_x(table)
