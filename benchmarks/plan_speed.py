@@ -26,7 +26,10 @@ from foreworld.reasoning.plan.problem import Task
 
 RESULTS = Path(__file__).parent / "results" / "plan_speed"
 MODEL = Path(__file__).parents[1] / "build" / "glucose" / "seed0"
-TASK = Task("70 <= glucose <= 180", ["P(glucose < 54) <= 0.01"], {"basal": (0, 3), "bolus": (0, 5)})
+BOUNDS = {"basal": (0, 3), "bolus": (0, 5)}
+TASK = Task("70 <= glucose <= 180", bounds=BOUNDS)
+# Here it cannot be kept: the search is corrected twice, and one more finds out how far the limit can be reached.
+LIMITED = Task("70 <= glucose <= 180", ["P(glucose < 54) <= 0.01"], BOUNDS)
 USUAL = {"candidates": 512, "steps": 24, "iterations": 6, "members": 5, "draws": 1}
 FACTORS = {
     "candidates": (128, 256, 512, 1024),
@@ -59,7 +62,7 @@ def members(model: WorldModel, count: int) -> WorldModel:
     return replace(model, network=network.requires_grad_(False), support=support)
 
 
-def measure(model: WorldModel, history: Episodes, repeats: int, **factors: int) -> dict[str, float]:
+def measure(model: WorldModel, history: Episodes, repeats: int, task: Task = TASK, **factors: int) -> dict[str, float]:
     """Milliseconds of one plan: the least of some repeats, after one that warms up."""
     asked = USUAL | factors
     small = model if asked["members"] == 5 else members(model, asked["members"])
@@ -67,7 +70,7 @@ def measure(model: WorldModel, history: Episodes, repeats: int, **factors: int) 
     times = []
     for _ in range(repeats + 1):
         wall, processor = time.perf_counter(), time.process_time()
-        make_plan(small, history, TASK, horizon=asked["steps"], planner=planner, draws=(asked["draws"], 40))
+        make_plan(small, history, task, horizon=asked["steps"], planner=planner, draws=(asked["draws"], 40))
         times.append((time.perf_counter() - wall, time.process_time() - processor))
     least = 1e3 * np.array(times[1:]).min(0)
     return {**asked, "wall_ms": round(float(least[0]), 1), "processor_ms": round(float(least[1]), 1)}
@@ -90,11 +93,12 @@ def main() -> None:
     history = Episodes(recorded.schema, tuple(episode.until(150) for episode in recorded))
     history = Episodes(history.schema, tuple(replace(e, pending=np.full(3, np.nan)) for e in history))
     usual = measure(model, history, arguments.repeats)
+    limited = measure(model, history, arguments.repeats, LIMITED)
     factors = {
         factor: [measure(model, history, arguments.repeats, **{factor: value}) for value in values]
         for factor, values in FACTORS.items()
     }
-    result = {"threads": arguments.threads, "bar_ms": BAR, "usual": usual, "factors": factors}
+    result = {"threads": arguments.threads, "bar_ms": BAR, "usual": usual, "limited": limited, "factors": factors}
     result["exponent"] = {factor: round(slope(rows, factor), 2) for factor, rows in factors.items()}
     RESULTS.with_suffix(".json").write_text(json.dumps(result, indent=1))
     lines = [
@@ -104,7 +108,8 @@ def main() -> None:
         "5 members, glucose.",
         "",
         f"**{usual['wall_ms']:.0f} ms** by the clock, {usual['processor_ms']:.0f} ms of processor time "
-        f"(bar: {BAR:.0f} ms by the clock on two cores).",
+        f"(bar: {BAR:.0f} ms by the clock on two cores). With a limit that cannot be kept, which takes four searches: "
+        f"{limited['wall_ms']:.0f} and {limited['processor_ms']:.0f} ms.",
         "",
         "| factor | value | wall (ms) | processor (ms) | exponent |",
         "|---|---|---|---|---|",
