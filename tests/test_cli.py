@@ -245,7 +245,7 @@ def test_the_domains_are_listed() -> None:
     assert "glucose" in [domain["name"] for domain in json.loads(done("domains", "--json").stdout)]
 
 
-@pytest.mark.parametrize("name", ["fit", "evaluate", "imagine", "show", "domains", "collect", "demo"])
+@pytest.mark.parametrize("name", ["fit", "evaluate", "imagine", "plan", "show", "domains", "collect", "demo"])
 def test_help_shows_an_example(name: str) -> None:
     assert f"foreworld {name} " in done(name, "--help").stdout.partition("Example")[2] + " "
 

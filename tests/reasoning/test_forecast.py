@@ -84,7 +84,7 @@ def test_two_plans_are_compared_under_the_same_noise() -> None:
 
 
 def test_chance_is_shared_out_evenly_over_the_draws() -> None:
-    numbers = forecast._stratified((2, 40, 3, 4), torch.Generator().manual_seed(0))
+    numbers = forecast.stratified((2, 40, 3, 4), torch.Generator().manual_seed(0))
     strata = (numbers * 40).long().sort(dim=1).values
     assert torch.equal(strata, torch.arange(40)[None, :, None, None].expand(2, 40, 3, 4))
     assert numbers.min() > 0 and numbers.max() < 1

@@ -51,8 +51,8 @@ def sample(
     moves, elapsed = (torch.from_numpy(array) for array in encode_plan(histories, plan, encoding))
     members, horizon = network.config.members, plan.horizon
     generator = torch.Generator().manual_seed(seed)
-    noise = torch.special.ndtri(_stratified((members, draws, horizon, network.config.noise), generator))
-    uniform = _stratified((members, draws, horizon, len(encoding.schema.targets)), generator)
+    noise = torch.special.ndtri(stratified((members, draws, horizon, network.config.noise), generator))
+    uniform = stratified((members, draws, horizon, len(encoding.schema.targets)), generator)
     size = max(1, CHUNK_ROWS // (members * draws))
     parts = []
     for start in range(0, len(histories), size):
@@ -69,9 +69,7 @@ def sample(
     return torch.cat(parts, dim=2).numpy()
 
 
-def _stratified(
-    shape: tuple[int, int, int, int], generator: torch.Generator
-) -> Float[Tensor, "member draw step value"]:
+def stratified(shape: tuple[int, int, int, int], generator: torch.Generator) -> Float[Tensor, "member draw step value"]:
     """Uniform numbers that share out the unit interval evenly over the draws (Latin hypercube sampling, McKay 1979).
 
     The same numbers serve every question, so an unlucky set would make all answers too wide or too narrow at once.
