@@ -21,11 +21,12 @@ from foreworld.errors import QuestionError, TrainingError
 from foreworld.evidence.baselines import Persistence, RidgeARX
 from foreworld.reasoning.calibrate import Calibration
 from foreworld.reasoning.forecast import encode_now, sample
-from foreworld.reasoning.held_out import DRAWS, calibrate, fit_support, forecast_held_out
+from foreworld.reasoning.held_out import DRAWS, calibrate, ensemble_gain, forecast_held_out
 from foreworld.reasoning.imagination import Imagination
 from foreworld.reasoning.pool import pool
 from foreworld.reasoning.question import Do, build_plan
-from foreworld.reasoning.support import Support
+from foreworld.reasoning.support.fit import fit_support
+from foreworld.reasoning.support.judge import Support
 from foreworld.training.fit import train
 from foreworld.training.loop import Log
 from foreworld.world.config import FitConfig
@@ -100,13 +101,13 @@ class WorldModel:
         trained = train(data, config, seed=seed, checkpoint=state, progress=progress)
         network, encoding = trained.network, trained.encoding
         held_out = forecast_held_out(network, encoding, data, trained.held_out, seed=seed)
-        ahead = trained.config.horizon
+        ahead, gain = trained.config.horizon, ensemble_gain(held_out, trained.config.members)
         return cls(
             config=trained.config,
             encoding=encoding,
             network=network,
             calibration=calibrate(held_out, encoding, trained.config.members),
-            support=fit_support(network, encoding, data, trained.held_out, seed=seed),
+            support=fit_support(network, encoding, data, trained.held_out, gain, seed=seed),
             baselines={
                 "persistence": Persistence.fit(data, ahead, seed=seed),
                 "ridge-ARX": RidgeARX.fit(data, ahead, seed=seed),
@@ -163,9 +164,9 @@ class WorldModel:
 
     def follow(self, histories: Episodes, plan: Plan, *, members: int = 200, seed: int = 0) -> Imagination:
         """What happens after each history under a plan that is already spelled out."""
-        beliefs = encode_now(self.network, histories, self.encoding)
-        supported = self.support.check(beliefs, histories, plan, self.encoding.scaling)
-        return Imagination(self.forecast(histories, plan, members=members, seed=seed), supported, histories, plan)
+        verdict = self.support.judge(self.network, self.encoding, histories, plan)
+        samples = self.forecast(histories, plan, members=members, seed=seed)
+        return Imagination(samples, verdict, histories, plan)
 
     def plan(
         self,

@@ -1,4 +1,4 @@
-"""Forecasts of episodes that the forecasting member never saw: what calibration and the support threshold rest on.
+"""Forecasts of episodes that the forecasting member never saw: what calibration and support rest on.
 
 Each member leaves out its own episodes, and a few of another's, so that every episode serves both training and
 calibration, and no forecast used for calibration comes from a network that was trained on its episode (cross-conformal
@@ -8,16 +8,13 @@ prediction, Vovk 2015).
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from jaxtyping import Float, Int
-from torch import Tensor
 
 from foreworld.data.episodes import Episodes
 from foreworld.data.plan import cut
 from foreworld.data.scaling import Encoding
 from foreworld.reasoning.calibrate import Calibration, fit_calibration
 from foreworld.reasoning.forecast import encode_now, sample
-from foreworld.reasoning.support import RARE, REFERENCES, Support
 from foreworld.world.network import WorldNetwork
 
 CASES = 2000  # Held-out questions in all; more of them from the same episodes tell little new.
@@ -106,34 +103,3 @@ def ensemble_gain(held_out: HeldOut, members: int) -> Float[np.ndarray, "step ta
     variance = np.where(known[:, 0], np.square(middle[:, 0] - middle[:, 1]) / 2, 0).mean(0)
     share = np.divide(variance, error, out=np.zeros_like(error), where=error > 0)
     return np.sqrt(np.clip(1 - (1 - 1 / members) * share, 1 / members, 1))
-
-
-def fit_support(
-    network: WorldNetwork, encoding: Encoding, data: Episodes, held_out: list[Int[np.ndarray, " _"]], *, seed: int
-) -> Support:
-    """Reference beliefs of each member from its training episodes, and how far its held-out beliefs are from them."""
-    rng = np.random.default_rng([seed, 3])
-    references, distances = [], []
-    for member, fold in enumerate(held_out):
-        alone = only(network, encoding, member)
-        seen = np.setdiff1d(np.arange(len(data)), fold)
-        references.append(_beliefs(alone, encoding, data, seen, REFERENCES, rng))
-        new = _beliefs(alone, encoding, data, fold, REFERENCES, rng)
-        distances.append(torch.cdist(new, references[-1]).min(-1).values[0])
-    threshold = float(torch.quantile(torch.cat(distances), RARE))
-    return Support(torch.cat(references), threshold, network.config.horizon)
-
-
-def _beliefs(
-    alone: WorldNetwork,
-    encoding: Encoding,
-    data: Episodes,
-    episodes: Int[np.ndarray, " episode"],
-    count: int,
-    rng: np.random.Generator,
-) -> Float[Tensor, "1 case latent"]:
-    """Beliefs at random rows. Always `count` of them, with repeats where there are fewer rows, to stack evenly."""
-    lengths = np.array([data[int(index)].steps + 1 for index in episodes], float)
-    chosen = rng.choice(episodes, size=count, p=lengths / lengths.sum())
-    histories = [data[int(index)].until(int(rng.integers(0, data[int(index)].steps + 1))) for index in chosen]
-    return encode_now(alone, Episodes(data.schema, tuple(histories)), encoding)

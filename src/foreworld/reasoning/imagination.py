@@ -15,6 +15,7 @@ from foreworld.data.schema import Variable
 from foreworld.data.summary import clock
 from foreworld.errors import MissingExtraError
 from foreworld.reasoning.calibrate import quantiles
+from foreworld.reasoning.support.verdict import Reason, Verdict
 
 if TYPE_CHECKING:
     import xarray
@@ -31,12 +32,12 @@ class Imagination:
 
     Attributes:
         samples: calibrated futures in native units; one member is one coherent future. Categories are indices.
-        supported: whether history, actions and horizon lie within what training and calibration saw.
+        verdict: how far history, actions and horizon lie within what training and calibration saw.
         histories, plan: the question.
     """
 
     samples: Float[np.ndarray, "member episode step target"]
-    supported: Bool[np.ndarray, "episode step"]
+    verdict: Verdict
     histories: Episodes
     plan: Plan
 
@@ -44,6 +45,40 @@ class Imagination:
     def targets(self) -> tuple[Variable, ...]:
         """The variables on the last axis of `samples`."""
         return self.histories.schema.targets
+
+    @property
+    def support(self) -> Float[np.ndarray, "episode step"]:
+        """Share of held-out questions that were at least as strange up to each step: 1 is ordinary, 0 unheard of."""
+        return self.verdict.support
+
+    @property
+    def supported(self) -> Bool[np.ndarray, "episode step"]:
+        """Whether the support suffices; after the first step at which it does not, it never does."""
+        return self.verdict.supported
+
+    def reasons(self, episode: int = 0) -> tuple[Reason, ...]:
+        """Why the answer about one history is not supported to the end; empty where it is."""
+        return self.verdict.reasons[episode]
+
+    def summary(self) -> list[dict[str, Any]]:
+        """How far each answer can be trusted, one entry a history; JSON-able.
+
+        `expected_error` is the mean over the steps of the expected absolute error of each target, in its unit; of a
+        category, of its probability.
+        """
+        names = [target.name for target in self.targets]
+        return [
+            {
+                "id": history.id,
+                "support": float(self.support[index].min()),
+                "supported_steps": int(self.supported[index].sum()),
+                "horizon": self.plan.horizon,
+                "expected_error": dict(zip(names, self.verdict.error[index].mean(0).tolist(), strict=True)),
+                "nearest": list(self.verdict.nearest[index]),
+                "reasons": [reason.to_dict() for reason in self.reasons(index)],
+            }
+            for index, history in enumerate(self.histories)
+        ]
 
     def quantiles(self, levels: Sequence[float]) -> Float[np.ndarray, "level episode step target"]:
         """Quantiles over members, in native units."""
@@ -63,6 +98,7 @@ class Imagination:
         columns = self._labels(names)
         columns |= {name: value.reshape(-1) for name, value in summary.items()}
         columns["unit"] = np.tile(np.array(units, dtype=object), values.shape[1] * values.shape[2])
+        columns["support"] = np.repeat(self.support.reshape(-1), len(names))
         columns["supported"] = np.repeat(self.supported.reshape(-1), len(names))
         return self._frame(columns, len(names), backend)
 
@@ -86,7 +122,8 @@ class Imagination:
             raise MissingExtraError("to_xarray", "xarray") from error
         schema = self.histories.schema
         taken = {schema.time, *(target.name for target in self.targets)} | ({schema.id} - {"episode"})
-        member, episode, step, supported = (_free(name, taken) for name in ("member", "episode", "step", "supported"))
+        ours = ("member", "episode", "step", "support", "supported")
+        member, episode, step, support, supported = (_free(name, taken) for name in ours)
         dims = (member, episode, step)
         variables = {
             target.name: (dims, self.samples[..., index], {"units": target.unit})
@@ -99,6 +136,7 @@ class Imagination:
             schema.id: (episode, np.array([history.id for history in self.histories])),
             schema.time: ((episode, step), time),
             step: np.arange(1, self.plan.horizon + 1),
+            support: ((episode, step), self.support),
             supported: ((episode, step), self.supported),
         }
         return xarray.Dataset(variables, coords=coordinates)
