@@ -12,7 +12,7 @@ from jaxtyping import Float
 from scipy.optimize import nnls
 
 RIDGE = 1e-2  # A share of the cases that say that a weight is zero.
-LEAST = 0.05  # Errors below this share of the usual one count as it: their logarithm would rule the fit.
+LEAST = 0.05
 
 
 @dataclass(frozen=True)

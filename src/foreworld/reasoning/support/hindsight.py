@@ -92,7 +92,7 @@ class Hindsight:
     def _squares(self, misses: Misses, members: slice) -> Float[Tensor, "member episode anchor lag channel"]:
         white = torch.einsum("mealj,mljk->mealk", misses.beliefs, self.whitening[members])
         belief = white.square().mean(-1, keepdim=True)
-        return torch.cat([misses.targets, belief], dim=-1)
+        return torch.cat([misses.targets.square(), belief], dim=-1)
 
     def _means(self, misses: Misses, members: slice) -> Float[Tensor, "member episode lag channel"]:
         """Mean squared miss over the anchors in units of what is usual, drawn to one where there are few."""
@@ -183,11 +183,11 @@ def _squared(
         if variable.kind == "continuous":
             mean, spread = part[..., 0].movedim(3, 0), deviation(part[..., 1]).movedim(3, 0)
             variance = spread.square().mean(0) + mean.var(0, correction=0)
-            missed.append((came - mean.mean(0)).square() / variance)
+            missed.append((came - mean.mean(0)) / variance.sqrt())
         else:
             logits = binary_logits(part) if variable.kind == "binary" else part
             chances = torch.softmax(logits, -1).mean(3)
             code = came.nan_to_num().long().expand(chances.shape[:-1])[..., None]
             chance = chances.gather(-1, code)[..., 0].clamp_min(0.01)
-            missed.append(torch.where(came.isfinite(), 1 / chance - 1, torch.nan))
+            missed.append(torch.where(came.isfinite(), (1 / chance - 1).sqrt(), torch.nan))
     return torch.stack(missed, dim=-1)

@@ -46,8 +46,17 @@ def spread_of(
 ) -> Spread:
     """Ask every member."""
     drawn = sample(network, beliefs, histories, plan, encoding, draws=DRAWS, seed=0)
-    values = channels(drawn, encoding)
+    values = channels(np.clip(drawn, *_bounds(encoding)), encoding)
     return Spread(values.mean(1, dtype=np.float64), values.std(1, dtype=np.float64))
+
+
+def _bounds(encoding: Encoding) -> tuple[Float[np.ndarray, " target"], Float[np.ndarray, " target"]]:
+    """What is possible, in scaled units: a forecast that presses against a bound is narrower for it."""
+    targets = encoding.schema.targets
+    centre, scale = encoding.scaling.of(targets)
+    low = np.array([-np.inf if target.low is None else target.low for target in targets])
+    high = np.array([np.inf if target.high is None else target.high for target in targets])
+    return (low - centre) / scale, (high - centre) / scale
 
 
 def channels(
