@@ -59,13 +59,13 @@ def sample(
         pick = slice(start, start + size)
         count = beliefs[:, pick].shape[1]
         rolled = network.rollout(
-            beliefs[:, pick].repeat_interleave(draws, 1),
-            moves[pick].repeat_interleave(draws, 0).expand(members, -1, -1, -1),
-            elapsed[pick].repeat_interleave(draws, 0).expand(members, -1, -1),
-            noise.repeat(1, count, 1, 1),
+            beliefs[:, pick],
+            moves[pick].expand(members, -1, -1, -1),
+            elapsed[pick].expand(members, -1, -1),
+            noise.repeat_interleave(count, 1),
         )
-        reading = network.readout(rolled)
-        parts.append(_draw(reading, uniform.repeat(1, count, 1, 1)).unflatten(1, (count, draws)).transpose(1, 2))
+        drawn = _draw(network.readout(rolled), uniform.repeat_interleave(count, 1))
+        parts.append(drawn.unflatten(1, (draws, count)))
     return torch.cat(parts, dim=2).numpy()
 
 

@@ -24,7 +24,7 @@ class Trained:
 
     Attributes:
         config: as used, with context and horizon cut to what the episodes allow.
-        network: the averaged weights.
+        network: the averaged weights, of the step at which they did best on the episodes left out.
         encoding: scaling measured on the episodes.
         held_out: for each member, the positions of the episodes that it never saw.
         log: metrics by step.
@@ -60,7 +60,7 @@ def train(
     state = None if checkpoint is None else Checkpoint(checkpoint, run_key(config, data, seed))
     with progress_bar("training", config.steps, progress) as report:
         trainer.run(state, report)
-    return Trained(config, trainer.average, encoding, held_out, trainer.log)
+    return Trained(config, trainer.best, encoding, held_out, trainer.log)
 
 
 def fitting(config: FitConfig, lengths: Int[np.ndarray, " episode"]) -> FitConfig:

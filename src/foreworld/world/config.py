@@ -25,7 +25,8 @@ class FitConfig(BaseModel):
             readout is a probe: it learns from beliefs that its loss does not reach.
         stop_gradient: whether the encoded belief is a fixed target for the predicted one.
         jitter: standard deviation of noise on the static facts in training, in their own.
-        steps, batch, anchors, learning_rate, weight_decay: optimisation; `batch` histories a member and step, `anchors`
+        steps: at most; training ends before when the episodes left out gain nothing any more.
+        batch, anchors, learning_rate, weight_decay: optimisation; `batch` histories a member and step, `anchors`
             rollouts from each.
         averaging: decay of the moving average of the weights, which is what is kept.
     """
@@ -48,7 +49,7 @@ class FitConfig(BaseModel):
     stop_gradient: bool = False
     score: Literal["energy", "squared"] = "energy"
     jitter: float = Field(default=0.3, ge=0)
-    steps: int = Field(default=800, ge=1)
+    steps: int = Field(default=400, ge=1)
     batch: int = Field(default=16, ge=1)
     anchors: int = Field(default=8, ge=1)
     learning_rate: float = 4e-3
