@@ -15,7 +15,7 @@ def test_the_answer_stands_beside_what_happened(tank_model: Path, new_tanks: Pat
     shown = json.loads(done(*asked, "--out", out, "--members", members, "--json").stdout)
     frame = pq.read_table(out)
     assert frame.to_pylist() == shown and members.exists()
-    assert ["run", "minute", "step", "variable"] == frame.column_names[:4] and "happened" in frame.column_names
+    assert frame.column_names[:4] == ["run", "minute", "step", "variable"] and "happened" in frame.column_names
     assert frame["minute"][0].as_py() == 65
     happened = {(row["run"], row["minute"]): row["level"] for row in pq.read_table(new_tanks).to_pylist()}
     for row in shown:

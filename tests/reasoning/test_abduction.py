@@ -52,6 +52,16 @@ def test_the_closed_form_of_a_linear_gaussian_system(missing: list[int], monkeyp
     np.testing.assert_allclose(answer.std(0), np.sqrt(variance.clip(0)), atol=0.05)
 
 
+def test_the_worked_example_of_the_documentation(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("foreworld.reasoning.abduction.RIDGE", 1e-3)
+    rng = np.random.default_rng(0)
+    sensitivity, chance = 1 + 0.5 * rng.normal(size=100_000), 20 * rng.normal(size=100_000)
+    one, two = (180 - 30 * sensitivity * units + chance for units in (1, 2))
+    answer = carry_over(one[:, None, None, None], two[:, None, None, None], np.full((1, 1, 1), 120.0), rng)
+    assert two.std() == pytest.approx(36, abs=0.5)
+    assert answer.mean() == pytest.approx(79.2, abs=0.3) and answer.std() == pytest.approx(12, abs=0.3)
+
+
 def test_the_truth_is_far_nearer_than_to_a_forecast() -> None:
     noise, gain = draw(300, 5)
     happened, truth = (path(noise, gain, action) for action in (DONE, INSTEAD))

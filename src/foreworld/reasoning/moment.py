@@ -35,7 +35,7 @@ def _row(episode: Episode, at: Moment, schema: Schema) -> int:
     gap = np.diff(episode.time).min() if episode.steps else 1.0
     if abs(place[row]) > CLOSE * gap:
         near = sorted(np.abs(place).argsort()[:2])
-        shown = " and ".join(text(episode.time[index], schema) for index in near)
+        shown = " and ".join(text(float(episode.time[index]), schema) for index in near)
         raise QuestionError(f"at: '{episode.id}' has no row at {at}; the nearest are at {shown}")
     if row == episode.steps:
         raise QuestionError(f"at: '{episode.id}' has no row after {at}, so there is nothing that did happen")
@@ -63,5 +63,5 @@ def text(time: float, schema: Schema) -> str:
     if schema.time_kind == "number":
         return f"{time:g}"
     zone = ZoneInfo(schema.time_zone) if schema.time_zone else UTC
-    stamp = datetime.fromtimestamp(float(time), zone)
+    stamp = datetime.fromtimestamp(time, zone)
     return (stamp if schema.time_zone else stamp.replace(tzinfo=None)).isoformat()
