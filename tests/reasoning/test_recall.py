@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,8 +22,8 @@ from ..simulated import SCHEMA, episodes, pushed, tiny
 
 @pytest.fixture(scope="module")
 def model() -> WorldModel:
-    settings = {"members": 2, "horizon": 6, "steps": 160, "context": 12, "latent": 8, "hidden": 32, "noise": 2}
-    return WorldModel.fit(pushed(24, 40, seed=0), config=FitConfig.model_validate(settings), progress=False)
+    settings = {"members": 2, "horizon": 6, "steps": 120, "context": 12, "latent": 8, "hidden": 32, "noise": 2}
+    return WorldModel.fit(pushed(16, 40, seed=0), config=FitConfig.model_validate(settings), progress=False)
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +47,7 @@ def replayed(runs: Episodes, row: int, push: float, steps: int) -> np.ndarray:
 
 
 def test_it_is_nearer_to_the_replayed_truth_than_a_forecast(model: WorldModel) -> None:
-    runs = pushed(40, 40, seed=1)
+    runs = pushed(20, 40, seed=1)
     truth = replayed(runs, 20, 0.5, 6)
     recalled = model.recall(runs, {"push": 0.5}, at=20)
     now = Episodes(runs.schema, tuple(run.until(20) for run in runs))
@@ -95,6 +96,14 @@ def test_the_answer_is_a_frame_with_what_happened(mixed: WorldModel) -> None:
     assert row["happened"] == (data[0].observations[10, 2] == 1)
     level = next(row for row in frame if row["variable"] == "level" and row["step"] == 4)
     assert level["happened"] == pytest.approx(data[0].observations[12, 0], rel=1e-5)
+
+
+def test_the_picture_shows_what_happened_too(model: WorldModel, tmp_path: Path) -> None:
+    found = model.recall(pushed(2, 40, seed=2), {"push": 1.0}, at=10, members=20)
+    figure = found.plot(tmp_path / "instead.png", episode=1)
+    drawn = [line.get_ydata() for line in figure.axes[0].get_lines()]
+    assert any(np.isin(found.factual[1, :, 0], np.asarray(values, float)).all() for values in drawn)
+    assert (tmp_path / "instead.png").exists()
 
 
 def test_questions_asked_together_and_apart_have_one_answer(model: WorldModel) -> None:
