@@ -43,7 +43,7 @@ def recall(
     docs/questions.md.
 
     \b
-    Example: two units more insulin at minute 480
+    Example: two units of insulin at minute 480, the rest as it was
       foreworld recall models/t1d --history one.csv --at 480 \\
         --do "insulin@0=2" --out instead.parquet
     """
