@@ -193,7 +193,7 @@ def imagine(
     if json:
         emit(frame.to_pylist())
     else:
-        show_text(_excerpt(frame.to_pylist()))
+        show_text(excerpt(frame.to_pylist()))
     for path in (out, members, plot):
         if path is not None:
             say(f"wrote {path}")
@@ -223,7 +223,7 @@ def _draw(answer: "Imagination", path: Path) -> None:
     write_bytes(path, picture.getvalue())
 
 
-def _excerpt(rows: list[dict[str, Any]]) -> str:
+def excerpt(rows: list[dict[str, Any]]) -> str:
     """A few steps of the answer, as many as fit on a screen."""
     last = max(row["step"] for row in rows)
     steps = {max(1, round(last * share)) for share in (1 / 6, 1 / 3, 1 / 2, 2 / 3, 5 / 6, 1)}

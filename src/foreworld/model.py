@@ -23,7 +23,7 @@ from foreworld.reasoning.calibrate import Calibration
 from foreworld.reasoning.forecast import encode_now, sample
 from foreworld.reasoning.held_out import DRAWS, calibrate, fit_support, forecast_held_out
 from foreworld.reasoning.imagination import Imagination
-from foreworld.reasoning.pool import pool
+from foreworld.reasoning.pool import bounded, pool
 from foreworld.reasoning.question import Do, build_plan
 from foreworld.reasoning.support import Support
 from foreworld.training.fit import train
@@ -33,8 +33,10 @@ from foreworld.world.network import WorldNetwork
 
 if TYPE_CHECKING:
     from foreworld.evidence.evaluate import Evaluation
+    from foreworld.reasoning.moment import Moment
     from foreworld.reasoning.plan.answer import PlanAnswer
     from foreworld.reasoning.plan.problem import Bounds
+    from foreworld.reasoning.recall import Recollection
 
 CASES = 2000  # Questions of one evaluation; more from the same episodes would hardly narrow the intervals.
 
@@ -213,12 +215,45 @@ class WorldModel:
             seed=seed,
         )
 
+    def recall(
+        self,
+        trajectory: Any,
+        do: Do,
+        *,
+        at: "Moment | Mapping[str | int, Moment]",
+        horizon: int | None = None,
+        members: int = 200,
+        seed: int = 0,
+    ) -> "Recollection":
+        """What would have happened in each recorded trajectory, had this been done from a moment on.
+
+        Args:
+            trajectory: episodes with what happened before and after the moment, as for `imagine`.
+            do: actions by name, as for `imagine`; times in it count from the moment. What it says nothing about is
+                done as it was.
+            at: the moment: a time of the time column at which every trajectory has a row, or one for each id. The
+                actions of this row are the first to be changed.
+            horizon: steps after the moment; by default as many as all trajectories have, up to the calibrated ones.
+            members: counterfactuals to sample.
+            seed: of the sampling.
+
+        Raises:
+            DataError: a trajectory that does not match the schema.
+            QuestionError: an action or a moment that does not exist, or more steps than did happen.
+        """
+        from foreworld.reasoning.recall import recall
+
+        return recall(self, self._read(trajectory), do, at=at, horizon=horizon, members=members, seed=seed)
+
     def forecast(
-        self, histories: Episodes, plan: Plan, *, members: int = 200, seed: int = 0
+        self, histories: Episodes, plan: Plan, *, members: int = 200, seed: int = 0, draws: int = DRAWS
     ) -> Float[np.ndarray, "member episode step target"]:
-        """Calibrated futures of the targets in native units; `members` of them, spread over the ensemble."""
+        """Calibrated futures of the targets in native units; `members` of them, spread over the ensemble.
+
+        They are taken from at least `draws` of each network. The same seed means the same noise, whatever the plan.
+        """
         beliefs = encode_now(self.network, histories, self.encoding)
-        draws = max(DRAWS, -(-members // self.config.members))
+        draws = max(draws, -(-members // self.config.members))
         drawn = sample(self.network, beliefs, histories, plan, self.encoding, draws=draws, seed=seed)
         centre, scale = self.encoding.scaling.of(self.schema.targets)
         calibrated = np.stack([self.calibration.apply(futures * scale + centre) for futures in drawn])
@@ -226,14 +261,7 @@ class WorldModel:
         averaged = pool(calibrated, members)
         # Quantiles of categories cannot be averaged; their futures are thrown together.
         continuous = [variable.kind == "continuous" for variable in self.schema.targets]
-        return self._bounded(np.where(continuous, averaged, together))
-
-    def _bounded(
-        self, samples: Float[np.ndarray, "member episode step target"]
-    ) -> Float[np.ndarray, "member episode step target"]:
-        low = [-np.inf if variable.low is None else variable.low for variable in self.schema.targets]
-        high = [np.inf if variable.high is None else variable.high for variable in self.schema.targets]
-        return np.clip(samples, np.array(low), np.array(high))
+        return bounded(np.where(continuous, averaged, together), self.schema.targets)
 
     def evaluate(self, data: Any, *, horizon: int | None = None, members: int = 200, seed: int = 0) -> "Evaluation":
         """Score the model and its baselines on recorded episodes, which should be new to it."""

@@ -61,7 +61,7 @@ class Imagination:
         for level, quantile in zip(LEVELS, quantiles(values, LEVELS), strict=True):
             summary[f"q{round(level * 100):02d}"] = quantile
         columns = self._labels(names)
-        columns |= {name: value.reshape(-1) for name, value in summary.items()}
+        columns |= {name: value.reshape(-1) for name, value in (summary | self._beside(names)).items()}
         columns["unit"] = np.tile(np.array(units, dtype=object), values.shape[1] * values.shape[2])
         columns["supported"] = np.repeat(self.supported.reshape(-1), len(names))
         return self._frame(columns, len(names), backend)
@@ -112,6 +112,10 @@ class Imagination:
             figure.savefig(path)
         return figure
 
+    def _beside(self, names: Sequence[str]) -> dict[str, Float[np.ndarray, "episode step name"]]:
+        """Further columns of the answer, for answers that have more to say."""
+        return {}
+
     def _labels(self, names: Sequence[str]) -> dict[str, np.ndarray]:
         episodes, steps = self.plan.time.shape
         return {
@@ -131,10 +135,15 @@ class Imagination:
         return frame_from_columns(keys | ours, backend or self.histories.backend)
 
     def _long(self) -> tuple[list[str], list[str], Float[np.ndarray, "member episode step name"]]:
+        return self._spread(self.samples)
+
+    def _spread(
+        self, samples: Float[np.ndarray, "*sample episode step target"]
+    ) -> tuple[list[str], list[str], Float[np.ndarray, "*sample episode step name"]]:
         """Row names and units, and the values: as they are, or an indicator for each category."""
         names, units, values = [], [], []
         for index, target in enumerate(self.targets):
-            value = self.samples[..., index]
+            value = samples[..., index]
             if target.kind == "continuous":
                 names.append(target.name)
                 units.append(target.unit)
@@ -143,7 +152,8 @@ class Imagination:
             for code, label in enumerate(labels):
                 names.append(f"{target.name}={label}")
                 units.append("probability")
-                values.append(value == (1 if target.kind == "binary" else code))
+                indicator = value == (1 if target.kind == "binary" else code)
+                values.append(np.where(np.isfinite(value), indicator, np.nan))
         return names, units, np.stack([np.asarray(value, np.float32) for value in values], axis=-1)
 
 
