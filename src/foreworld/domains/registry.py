@@ -19,6 +19,7 @@ BUILT_IN = {
     "cgm": "foreworld.domains.cgm:Cgm",
     "emissions": "foreworld.domains.emissions:Emissions",
     "glucose": "foreworld.domains.glucose:Glucose",
+    "hiv": "foreworld.domains.hiv:Hiv",
     "hiv-trial": "foreworld.domains.hiv_trial:HivTrial",
     "index": "foreworld.domains.index:Index",
     "kitchen": "foreworld.domains.kitchen:Kitchen",
