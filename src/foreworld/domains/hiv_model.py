@@ -25,7 +25,7 @@ State = Float[np.ndarray, "episode 6"]
 """Natural logarithms of T1, T2, T1*, T2*, V and E (1/mL)."""
 
 EFFICACY = (0.7, 0.3)  # e1 and e2 of a drug that is taken
-TOLERANCE = 1e-6  # relative error of a step
+TOLERANCE = 1e-5  # relative error of a step
 _LONGEST, _SHORTEST = 2.0, 1e-10  # d, of an integration step
 HEALTHY = (967839.0, 621.0, 76.0, 6.0, 415.0, 353108.0)
 UNHEALTHY = (163573.0, 5.0, 11945.0, 46.0, 63919.0, 24.0)
@@ -110,58 +110,67 @@ def advance(state: State, patients: Patients, taken: Float[np.ndarray, "episode 
     return state
 
 
-def slopes(
-    state: State, patients: Patients, taken: Float[np.ndarray, "episode 2"]
-) -> tuple[State, Float[np.ndarray, "episode 6 6"]]:
-    """The derivative of the logarithms (1/d) and its Jacobian.
-
-    d ln y_i / dt = f_i(y) / y_i is a sum of terms, each of them a product of powers; so is each derivative.
-    """
+def slopes(state: State, patients: Patients, taken: Float[np.ndarray, "episode 2"]) -> State:
+    """The derivative of the logarithms (1/d): d ln y_i / dt = f_i(y) / y_i."""
     p = patients
     t1, t2, i1, i2, virus, immune = np.exp(state).T
-    e1, e2 = (taken * EFFICACY).T
-    first, second = (1 - e1) * p.k1, (1 - p.f * e1) * p.k2
+    first, second, made = _rates(p, taken)
     infected = i1 + i2
     birth, death = p.bE * infected / (infected + p.Kb), p.dE * infected / (infected + p.Kd)
-    gain1, gain2 = first * virus * t1 / i1, second * virus * t2 / i2
-    made = (1 - e2) * p.N * p.delta / virus
-    used1, used2 = p.r1 * first * t1, p.r2 * second * t2
-    slope = np.stack(
+    return np.stack(
         [
             p.l1 / t1 - p.d1 - first * virus,
             p.l2 / t2 - p.d2 - second * virus,
-            gain1 - p.delta - p.m1 * immune,
-            gain2 - p.delta - p.m2 * immune,
-            made * infected - p.c - used1 - used2,
+            first * virus * t1 / i1 - p.delta - p.m1 * immune,
+            second * virus * t2 / i2 - p.delta - p.m2 * immune,
+            made * infected / virus - p.c - p.r1 * first * t1 - p.r2 * second * t2,
             p.lE / immune + birth - death - p.deltaE,
         ],
         axis=1,
     )
-    jacobian = np.zeros((len(state), 6, 6))
-    jacobian[:, 0, 0], jacobian[:, 0, 4] = -p.l1 / t1, -first * virus
-    jacobian[:, 1, 1], jacobian[:, 1, 4] = -p.l2 / t2, -second * virus
-    jacobian[:, 2, 0], jacobian[:, 2, 2], jacobian[:, 2, 4], jacobian[:, 2, 5] = gain1, -gain1, gain1, -p.m1 * immune
-    jacobian[:, 3, 1], jacobian[:, 3, 3], jacobian[:, 3, 4], jacobian[:, 3, 5] = gain2, -gain2, gain2, -p.m2 * immune
-    jacobian[:, 4, 0], jacobian[:, 4, 1] = -used1, -used2
-    jacobian[:, 4, 2], jacobian[:, 4, 3], jacobian[:, 4, 4] = made * i1, made * i2, -made * infected
+
+
+def jacobian(
+    state: State, patients: Patients, taken: Float[np.ndarray, "episode 2"]
+) -> Float[np.ndarray, "episode 6 6"]:
+    """Of `slopes`: every term is a product of powers, and so is its derivative by a logarithm."""
+    p = patients
+    t1, t2, i1, i2, virus, immune = np.exp(state).T
+    first, second, made = _rates(p, taken)
+    infected = i1 + i2
+    gain1, gain2 = first * virus * t1 / i1, second * virus * t2 / i2
     spread = p.bE * p.Kb / (infected + p.Kb) ** 2 - p.dE * p.Kd / (infected + p.Kd) ** 2
-    jacobian[:, 5, 2], jacobian[:, 5, 3], jacobian[:, 5, 5] = spread * i1, spread * i2, -p.lE / immune
-    return slope, jacobian
+    found = np.zeros((len(state), 6, 6))
+    found[:, 0, 0], found[:, 0, 4] = -p.l1 / t1, -first * virus
+    found[:, 1, 1], found[:, 1, 4] = -p.l2 / t2, -second * virus
+    found[:, 2, 0], found[:, 2, 2], found[:, 2, 4], found[:, 2, 5] = gain1, -gain1, gain1, -p.m1 * immune
+    found[:, 3, 1], found[:, 3, 3], found[:, 3, 4], found[:, 3, 5] = gain2, -gain2, gain2, -p.m2 * immune
+    found[:, 4, 0], found[:, 4, 1] = -p.r1 * first * t1, -p.r2 * second * t2
+    found[:, 4, 2], found[:, 4, 3] = made * i1 / virus, made * i2 / virus
+    found[:, 4, 4] = -made * infected / virus
+    found[:, 5, 2], found[:, 5, 3], found[:, 5, 5] = spread * i1, spread * i2, -p.lE / immune
+    return found
+
+
+def _rates(patients: Patients, taken: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Infection of either kind of cell (mL/d) and virions from an infected cell (1/d), under drugs."""
+    e1, e2 = (taken * EFFICACY).T
+    p = patients
+    return (1 - e1) * p.k1, (1 - p.f * e1) * p.k2, (1 - e2) * p.N * p.delta
 
 
 def _rodas(
     state: State, patients: Patients, taken: Float[np.ndarray, "episode 2"], step: Float[np.ndarray, " episode"]
 ) -> tuple[State, Float[np.ndarray, " episode"]]:
     """One step of RODAS and its error in units of the tolerance; infinite where the step was far too long."""
-    slope, jacobian = slopes(state, patients, taken)
-    system = np.eye(6) / (_GAMMA * step)[:, None, None] - jacobian
-    inverse = np.linalg.inv(system)
+    slope = slopes(state, patients, taken)
+    inverse = np.linalg.inv(np.eye(6) / (_GAMMA * step)[:, None, None] - jacobian(state, patients, taken))
     parts: list[np.ndarray] = []
     with np.errstate(over="ignore", invalid="ignore"):
         for a, c in zip(_A, _C, strict=True):
             if a:
                 place = state + sum(factor * part for factor, part in zip(a, parts, strict=True))
-                slope = slopes(np.minimum(place, 60.0), patients, taken)[0]
+                slope = slopes(np.minimum(place, 60.0), patients, taken)
             carried = sum((factor * part for factor, part in zip(c, parts, strict=True)), np.zeros_like(state))
             parts.append(np.einsum("eij,ej->ei", inverse, slope + carried / step[:, None]))
         moved = state + sum(factor * part for factor, part in zip((*_A[5][:4], 1.0, 1.0), parts, strict=True))
