@@ -61,7 +61,9 @@ def follow(plans: np.ndarray) -> np.ndarray:
 def open_loop() -> dict[str, float]:
     """What schedules that never look at the patient are worth."""
     fixed = {"neither drug": (0, 0), "PI": (0, 1), "RTI": (1, 0), "both drugs": (1, 1)}
-    found = dict(zip(fixed, follow(np.tile(np.array(list(fixed.values()), float)[:, None], (1, STEPS, 1))), strict=True))
+    found = dict(
+        zip(fixed, follow(np.tile(np.array(list(fixed.values()), float)[:, None], (1, STEPS, 1))), strict=True)
+    )
     patterns = [
         np.resize(np.roll(np.repeat([1.0, 0.0], [on, off]), shift), STEPS)
         for on in range(1, PERIOD + 1)
@@ -175,7 +177,7 @@ def report(anchors: dict, exact: dict, cells: list[dict]) -> str:
         "`python benchmarks/hiv_control.py`: discounted return of 200 steps of five days from the unhealthy steady "
         f"state. Bar: the best open-loop schedule, {BAR:.3g} in the issue; {bar:.3g} is the best found here.",
         "",
-        "| who treats | return | log10 E after 250, 500, 750, 1000 d | log10 V | days treated | plans supported | CPU s |",
+        "| who treats | return | log10 E after 250, 500, 750, 1000 d | log10 V | days treated | supported | CPU s |",
         "|---|---|---|---|---|---|---|",
     ]
     lines += [f"| {name} | {value:.3g} |  |  |  |  |  |" for name, value in anchors.items()]
@@ -191,8 +193,8 @@ def report(anchors: dict, exact: dict, cells: list[dict]) -> str:
         seen = max(cell["best_seen"] for cell in cells)
         lines += [
             "",
-            f"Above {BAR:.3g}: {passed[0]} of {len(cells)} seeds; above {bar:.3g}: {passed[1]}. The best episode in any "
-            f"training set: {seen:.3g}. Fit: {np.mean([cell['fit_seconds'] for cell in cells]):.0f} s on "
+            f"Above {BAR:.3g}: {passed[0]} of {len(cells)} seeds; above {bar:.3g}: {passed[1]}. The best episode of any"
+            f" training set: {seen:.3g}. Fit: {np.mean([cell['fit_seconds'] for cell in cells]):.0f} s on "
             f"{cells[0]['rows']} rows. The healthy steady state, from the first day on, is worth 1.73e10.",
         ]
     return "\n".join(lines) + "\n"
