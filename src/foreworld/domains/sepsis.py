@@ -58,7 +58,7 @@ class Sepsis:
         "everything": Intervention("all three treatments", lambda names, plan: np.ones_like(plan)),
         "nothing": Intervention("no treatment", lambda names, plan: np.zeros_like(plan)),
     }
-    shifts: tuple[str, ...] = ("diabetic", "physician")
+    shifts: tuple[str, ...] = ("diabetic", "physician", "released")
     baselines: Mapping[str, FitBaseline] = {}
     study = Study(steps=20, first=2, horizon=8, episodes=3)
 
@@ -73,7 +73,8 @@ class Sepsis:
             self.policies = ("confounded", "random")
 
     def shifted(self, name: str) -> "Sepsis":
-        """`diabetic` (three in five patients are) or `physician` (patients are treated by who knows of diabetes)."""
+        """`diabetic` (three in five patients are), `physician` (patients are treated by who knows of diabetes) or
+        `released` (with the slip of the published code, see `sepsis_model`)."""
         return Sepsis(name)
 
     def static(self, instances: Sequence[str]) -> Float[np.ndarray, "episode static"]:
@@ -102,7 +103,7 @@ class Sepsis:
             raise QuestionError("the episode was reset for fewer steps than this")
         given, diabetic = habits.treatment(actions.astype(float)), self._diabetic[self._instance]
         chance, moved = self._chance[np.arange(len(given)), self._row], self._vitals.copy()
-        for vital, matrices in enumerate(model.moves()):
+        for vital, matrices in enumerate(model.moves(self.regime == "released")):
             below = matrices[diabetic, self._before, given, self._vitals[:, vital]].cumsum(1)[:, :-1]
             moved[:, vital] = (chance[:, vital, None] > below).sum(1)
         stays = self._outcome == 0
@@ -137,7 +138,7 @@ class Sepsis:
         pairs = [rng.spawn(2) for rng in generators]
         slips = np.stack([rng.random(steps) for rng, _ in pairs])
         others = np.stack([rng.integers(0, model.TREATMENTS - 1, steps) for _, rng in pairs])
-        return habits.Physician(diabetic, slips, others)
+        return habits.Physician(diabetic, slips, others, self.regime == "released")
 
     def alternatives(self, instances: Sequence[str], actions: Actions, seeds: Sequence[int]) -> Actions:
         """Other treatments for each episode, as the `random` policy draws them."""

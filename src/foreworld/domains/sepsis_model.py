@@ -8,10 +8,14 @@ the vitals move independently of each other:
     vasopressors    on: blood pressure a level up, 0.7; of a diabetic normal -> high 0.9, low -> normal 0.5, low -> high
                     0.4, and glucose a level up, 0.5; withdrawn: blood pressure a level down, 0.1 (diabetic: 0.05)
     by themselves   a level up or down, 0.1 each way (glucose of a diabetic 0.3), except for vitals that a treatment
-                    acts on which is on or was just withdrawn
+                    acts on which is on or was just withdrawn (glucose: which is on)
 
 Who then has three abnormal vitals dies; who has none and needs no treatment is discharged. So the next vitals are drawn
 from a product of four small matrices, and the whole transition tensor is known exactly.
+
+The code that was released with the paper (clinicalml/gumbel-max-scm) has a slip: where the glucose of a patient without
+diabetes should move a level up, it moves to `low` at most, so that normal glucose falls with 0.2 and high glucose falls
+to `low` at once. The published figures were made with it: `released` is that world.
 """
 
 from functools import cache
@@ -52,7 +56,7 @@ def outcome(vitals: Vitals, treatment: Int[np.ndarray, "*episode"]) -> Int[np.nd
 
 
 @cache
-def moves() -> tuple[Float[np.ndarray, "2 8 8 level level"], ...]:
+def moves(released: bool = False) -> tuple[Float[np.ndarray, "2 8 8 level level"], ...]:
     """How each vital moves: by diabetes, the set of treatments before and the one given, from level to level."""
     found = tuple(np.empty((2, TREATMENTS, TREATMENTS, count, count)) for count in LEVELS)
     for diabetic in range(2):
@@ -60,13 +64,15 @@ def moves() -> tuple[Float[np.ndarray, "2 8 8 level level"], ...]:
             for given in range(TREATMENTS):
                 for vital, matrix in enumerate(_moves(bool(diabetic), _switched(before), _switched(given))):
                     found[vital][diabetic, before, given] = matrix
+                if released and not diabetic and not given & 2:
+                    found[3][diabetic, before, given] = _drift(5, 0.0, 0.1) - 0.1 * np.eye(5) + _capped()
     return found
 
 
 @cache
-def transitions() -> Float[np.ndarray, "2 8 8 90 90"]:
+def transitions(released: bool = False) -> Float[np.ndarray, "2 8 8 90 90"]:
     """Chances of the next vitals, by diabetes, treatments before, treatments given and vitals."""
-    rate, pressure, oxygen, glucose = moves()
+    rate, pressure, oxygen, glucose = moves(released)
     joint = np.einsum("dbgij,dbgkl,dbgmn,dbgop->dbgikmojlnp", rate, pressure, oxygen, glucose)
     return joint.reshape(2, TREATMENTS, TREATMENTS, VITALS, VITALS)
 
@@ -97,10 +103,10 @@ def _moves(diabetic: bool, before: tuple[bool, bool, bool], given: tuple[bool, b
         pressure = pressure @ _pressed(diabetic, vasopressors)
     if touched[2]:
         oxygen = oxygen @ (_shift(2, 0, 1, 0.7) if ventilation else _shift(2, 1, 0, 0.1))
-    if vasopressors and diabetic:
-        glucose = _drift(5, 0.5, 0.0)
-    else:
+    if not vasopressors:
         glucose = _drift(5, 0.3, 0.3) if diabetic else _drift(5, 0.1, 0.1)
+    elif diabetic:
+        glucose = _drift(5, 0.5, 0.0)
     rate = rate if touched[0] else _drift(3, 0.1, 0.1)
     pressure = pressure if touched[0] or touched[1] else _drift(3, 0.1, 0.1)
     oxygen = oxygen if touched[2] else _drift(2, 0.1, 0.1)
@@ -114,6 +120,13 @@ def _pressed(diabetic: bool, on: bool) -> np.ndarray:
     if not diabetic:
         return _drift(3, 0.7, 0.0)
     return np.array([[0.1, 0.5, 0.4], [0.0, 0.1, 0.9], [0.0, 0.0, 1.0]])
+
+
+def _capped() -> np.ndarray:
+    """The slip of the released code: with 0.1, from any level to the next one, but to the second at most."""
+    matrix = np.zeros((5, 5))
+    matrix[np.arange(5), np.minimum(np.arange(5) + 1, 1)] = 0.1
+    return matrix
 
 
 def _shift(count: int, start: int, end: int, chance: float) -> np.ndarray:

@@ -21,10 +21,10 @@ def schedule(steps: int, rng: np.random.Generator) -> Float[np.ndarray, "step 3"
 
 
 @cache
-def physician() -> Int[np.ndarray, "2 8 90"]:
+def physician(released: bool = False) -> Int[np.ndarray, "2 8 90"]:
     """The best set of treatments by diabetes, treatments before and vitals: value iteration on the exact model."""
     values = np.zeros((2, model.TREATMENTS, model.VITALS))
-    chances, best = model.transitions(), np.zeros(values.shape, dtype=np.int64)
+    chances, best = model.transitions(released), np.zeros(values.shape, dtype=np.int64)
     given, vitals = np.arange(model.TREATMENTS)[:, None], model.levels()[None]
     ends = model.outcome(np.broadcast_to(vitals, (model.TREATMENTS, model.VITALS, 4)), given)
     while True:
@@ -60,11 +60,13 @@ class Physician:
     Attributes:
         diabetic: 1 for who is.
         slips, others: uniform numbers that decide when the physician slips, and which set of treatments it is then.
+        released: whether the physician knows the world as it was released.
     """
 
     diabetic: Int[np.ndarray, " episode"]
     slips: Float[np.ndarray, "episode step"]
     others: Int[np.ndarray, "episode step"]
+    released: bool = False
 
     def __post_init__(self):
         self._before = np.zeros(len(self.diabetic), dtype=np.int64)
@@ -74,7 +76,7 @@ class Physician:
     ) -> Float[np.ndarray, "episode action"]:
         """1 for a treatment that is given."""
         vitals = observations[:, :4].astype(np.int64)
-        best = physician()[self.diabetic, self._before, model.number(vitals)]
+        best = physician(self.released)[self.diabetic, self._before, model.number(vitals)]
         slip = self.slips[:, step] < SLIP
         self._before = np.where(slip, (best + 1 + self.others[:, step]) % model.TREATMENTS, best)
         return switches(self._before)

@@ -65,7 +65,7 @@ def sample(
             noise.repeat(1, count, 1, 1),
         )
         reading = network.readout(rolled)
-        parts.append(_draw(reading, uniform.repeat(1, count, 1, 1)).unflatten(1, (count, draws)).transpose(1, 2))
+        parts.append(draw_reading(reading, uniform.repeat(1, count, 1, 1)).unflatten(1, (count, draws)).transpose(1, 2))
     return torch.cat(parts, dim=2).numpy()
 
 
@@ -78,7 +78,7 @@ def stratified(shape: tuple[int, int, int, int], generator: torch.Generator) -> 
     return ((rank + torch.rand(shape, generator=generator)) / shape[1]).clamp(1e-6, 1 - 1e-6)
 
 
-def _draw(
+def draw_reading(
     reading: Reading, uniform: Float[Tensor, "member batch step target"]
 ) -> Float[Tensor, "member batch step target"]:
     """One value of each target from its distribution, by inverting its distribution function."""
