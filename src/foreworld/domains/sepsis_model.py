@@ -49,7 +49,7 @@ def number(vitals: Vitals) -> Int[np.ndarray, "*episode"]:
     return np.asarray(np.ravel_multi_index(tuple(np.moveaxis(vitals, -1, 0)), LEVELS))
 
 
-def outcome(vitals: Vitals, treatment: Int[np.ndarray, "*episode"]) -> Int[np.ndarray, "*episode"]:
+def outcome(vitals: Vitals, treatment: Int[np.ndarray, "*#episode"]) -> Int[np.ndarray, "*episode"]:
     """-1 for death, 1 for discharge and 0 for a patient who stays, after a step under a set of treatments."""
     abnormal = (vitals != NORMAL).sum(-1)
     return np.where(abnormal >= 3, -1, np.where((abnormal == 0) & (treatment == 0), 1, 0))

@@ -70,6 +70,9 @@ class PolicyValue:
     ) -> tuple[float, float]:
         """The value under hidden selection of up to this strength, with 90% for chance in episodes and members.
 
+        The two deviations are added, not their squares: the model may have learned from this very record, and then errs
+        as it does.
+
         Args:
             gamma: 1 for none, infinity for any.
             against: returns to take the difference from, episode by episode.
@@ -86,7 +89,7 @@ class PolicyValue:
             pooled = values.mean(0)
             chance = pooled.var(ddof=1) / len(pooled) if len(pooled) > 1 else np.nan
             unsettled = values.mean(1).var(ddof=1) if len(values) > 1 else 0.0
-            ends.append(float(pooled.mean() + sign * _NORMAL_90 * np.sqrt(chance + unsettled)))
+            ends.append(float(pooled.mean() + sign * _NORMAL_90 * (np.sqrt(chance) + np.sqrt(unsettled))))
         if against is not None:
             return ends[0], ends[1]
         return max(ends[0], self.low), min(ends[1], self.high)
@@ -149,7 +152,7 @@ def policy_value(
     """The value of a policy to those whose record this is.
 
     Args:
-        model: a world model; of episodes that it was not trained on, best of all.
+        model: a world model.
         record: what was done and what came of it. An episode that ended early has no rows after its end.
         policy: deterministic, of targets and actions; see `foreworld.reasoning.closed_loop`.
         returns: of whole trajectories, of `steps` or fewer; what comes after an end must not count.
