@@ -64,7 +64,7 @@ def sample(
             elapsed[pick].expand(members, -1, -1),
             noise.repeat_interleave(count, 1),
         )
-        drawn = _draw(network.readout(rolled), uniform.repeat_interleave(count, 1))
+        drawn = draw_reading(network.readout(rolled), uniform.repeat_interleave(count, 1))
         parts.append(drawn.unflatten(1, (draws, count)))
     return torch.cat(parts, dim=2).numpy()
 
@@ -78,7 +78,7 @@ def stratified(shape: tuple[int, int, int, int], generator: torch.Generator) -> 
     return ((rank + torch.rand(shape, generator=generator)) / shape[1]).clamp(1e-6, 1 - 1e-6)
 
 
-def _draw(
+def draw_reading(
     reading: Reading, uniform: Float[Tensor, "member batch step target"]
 ) -> Float[Tensor, "member batch step target"]:
     """One value of each target from its distribution, by inverting its distribution function."""
