@@ -220,8 +220,8 @@ def report(cells: list[dict]) -> str:
         wrong = [cell for cell in hidden if cell["verdict"] == "better" and cell["truth"] < cell["recorded"]]
         lines += [
             "",
-            f"With hidden diabetes the answer covers the truth in {len(right)} of {len(hidden)} seeds and calls a worse "
-            f"policy better in {len(wrong)}.",
+            f"With hidden diabetes the answer covers the truth in {len(right)} of {len(hidden)} seeds and calls a "
+            f"worse policy better in {len(wrong)}.",
         ]
     return "\n".join(lines) + "\n"
 

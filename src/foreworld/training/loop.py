@@ -20,7 +20,7 @@ from foreworld.world.objective import OBJECTIVES
 LOG_EVERY = 20
 SELECT_EVERY = 25
 SELECTIONS = 4  # Validation batches that a selection rests on.
-TOLERANCE = 1.01  # A later step is preferred unless it is worse by more than this: it is better annealed.
+TOLERANCE = 1.05  # A later step is preferred unless it is worse by more than this: it is better annealed.
 PATIENCE = 0.3  # Of all steps, without an improvement, after which training ends.
 MUON_RATE = 3.0  # Learning rate of matrices, in units of that of all other parameters.
 DIAGNOSE_EVERY = 100
