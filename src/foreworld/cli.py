@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from foreworld import __version__, cli_domains, cli_models, cli_plan
+from foreworld import __version__, cli_domains, cli_models, cli_plan, cli_surprise
 from foreworld.cli_output import printable, say
 from foreworld.errors import ForeworldError
 
@@ -75,6 +75,7 @@ for _command in (
     cli_models.evaluate,
     cli_models.imagine,
     cli_plan.plan,
+    cli_surprise.surprise,
     cli_models.show,
     cli_domains.domains,
     cli_domains.collect,
