@@ -25,7 +25,7 @@ def surprise_chart(answer: Surprise, *, episode: int = 0) -> Figure:
     p, raised, named = answer.p[steps], answer.raised[steps], answer.named[steps]
     channels, columns = answer.channels, unit_columns(answer.channels)
     alarms = np.array([(raised & (named == index)).sum() for index in range(len(channels))])
-    smallest = np.nanmin(np.where(np.isfinite(p), p, 1.0), axis=0)[:-1]
+    smallest = np.nanmin(np.where(np.isfinite(p), p, 1.0), axis=0)[:-2]
     chosen = sorted(np.lexsort([smallest, -alarms])[:MOST].tolist())
     figure = style.new_figure(HEIGHT * (len(chosen) + 1) + 0.5)
     axes = figure.subplots(len(chosen) + 1, 1, sharex=True, squeeze=False)[:, 0]
@@ -41,11 +41,13 @@ def surprise_chart(answer: Surprise, *, episode: int = 0) -> Figure:
         for at in time[raised & (named == index)]:
             place.axvline(at, color=style.colour(1), linewidth=1.5, alpha=0.7)
         style.dress(place, y=style.with_unit(channel))
-    axes[-1].plot(time, -np.log10(p[:, -1]), color=style.INK, linewidth=1.0)
-    for at in time[raised & (named == len(channels))]:
+    axes[-1].plot(time, -np.log10(p[:, -2]), color=style.INK, linewidth=1.0)
+    for at in time[raised & (named >= len(channels))]:
         axes[-1].axvline(at, color=style.colour(1), linewidth=1.5, alpha=0.7)
     label = f"time from the first row ({unit})" if unit else "time from the first row"
     style.dress(axes[-1], y="belief\n-log10 p", x=label)
-    figure.suptitle(f"{trajectory.id}: 90% expected (blue), seen (black), alarms (orange)", color=style.INK, fontsize=12)
+    figure.suptitle(
+        f"{trajectory.id}: 90% expected (blue), seen (black), alarms (orange)", color=style.INK, fontsize=12
+    )
     figure.align_ylabels(axes)
     return figure

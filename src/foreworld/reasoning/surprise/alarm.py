@@ -18,8 +18,10 @@ from foreworld.reasoning.surprise.ranks import Tail, chance_above
 
 SHIFTS = (0.5, 1.0, 2.0, -0.5, -1.0, -2.0)  # Of the mean of the normal scores.
 SPREADS = (2.0, 0.3)  # Of their deviation: wild, and stuck.
+KINDS = ("higher",) * 3 + ("lower",) * 3 + ("wilder", "stuck")
 CLIP = 5.0  # Normal scores beyond it are left to the test of single rows.
 THRESHOLDS = np.linspace(0.5, np.log(1e5), 28)
+JOINT = 2.0
 NEVER = Tail(share=1.0, start=1e9, scale=1.0)  # No row of any evidence.
 FEWEST = 10  # Alarms on held-out rows that a rate is read from.
 
@@ -30,14 +32,12 @@ def likelihoods(scores: Float[np.ndarray, "*row"], two_sided: Bool[np.ndarray, "
     shift, spread = np.array(SHIFTS), np.array(SPREADS)
     moved = np.exp(shift * z - shift**2 / 2)
     spread_out = np.exp(z**2 / 2 * (1 - 1 / spread**2)) / spread
-    possible = two_sided[:, None] | np.concatenate([shift > 0, np.zeros(len(spread), bool)])
-    return np.concatenate([moved, spread_out], axis=-1) * possible
+    return np.concatenate([moved, spread_out], axis=-1) * kinds(two_sided)
 
 
-def weights(two_sided: Bool[np.ndarray, " stream"]) -> Float[np.ndarray, "stream kind"]:
-    """Equal weights of the kinds that a stream has."""
-    possible = two_sided[:, None] | np.concatenate([np.array(SHIFTS) > 0, np.zeros(len(SPREADS), bool)])
-    return possible / possible.sum(1, keepdims=True)
+def kinds(two_sided: Bool[np.ndarray, " stream"]) -> Bool[np.ndarray, "stream kind"]:
+    """Which kinds of change a stream can have."""
+    return two_sided[:, None] | np.concatenate([np.array(SHIFTS) > 0, np.zeros(len(SPREADS), bool)])
 
 
 @dataclass(frozen=True)
@@ -63,8 +63,9 @@ class Watch(BaseModel):
 
     Attributes:
         two_sided: which streams may be too low as well as too high.
-        streams: tail of the gathered evidence of each stream, which puts them on one scale.
+        streams: by stream and kind of change, the tail of the gathered evidence, which puts them all on one scale.
         row, slow: tails of the largest evidence over streams, from single rows and gathered.
+        joint: tail of the gathered evidence of all streams, summed as in Fisher's test.
         thresholds, rates: alarms a row that each level raises on held-out trajectories; `rates` of those that raise few
             is a continuation.
         errors: standard errors of the rates that were counted, over trajectories.
@@ -74,9 +75,10 @@ class Watch(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     two_sided: list[bool]
-    streams: list[Tail]
+    streams: list[list[Tail | None]]
     row: Tail
     slow: Tail
+    joint: Tail
     thresholds: list[float]
     rates: list[float]
     errors: list[float]
@@ -87,22 +89,29 @@ class Watch(BaseModel):
         """Measure on held-out trajectories what levels their evidence reaches; NaN where nothing was seen."""
         there = np.isfinite(scores).any(-1)
         evidence = _gather(scores, two_sided)
-        evidence[~np.isfinite(scores)] = np.nan
-        streams = [Tail.fit(evidence[..., index]) for index in range(scores.shape[-1])]
+        possible = kinds(two_sided)
+        streams = [
+            [Tail.fit(evidence[..., stream, kind]) if possible[stream, kind] else None for kind in range(len(KINDS))]
+            for stream in range(scores.shape[-1])
+        ]
         by_row = _largest(row_evidence(scores, two_sided))[there]
         rows = int(there.sum())
         draft = cls(
             two_sided=two_sided.tolist(),
             streams=streams,
             row=NEVER,
-            slow=Tail(share=1.0, start=0.0, scale=1.0),
+            slow=NEVER,
+            joint=NEVER,
             thresholds=[],
             rates=[],
             errors=[],
             rows=rows,
         )
-        slow = Tail.through(THRESHOLDS, _count(draft.run(scores, THRESHOLDS)).sum(1), rows)
-        draft = draft.model_copy(update={"row": Tail.fit(by_row), "slow": slow})
+        tails = {"row": Tail.fit(by_row)}
+        for name, levels in (("slow", THRESHOLDS), ("joint", JOINT * len(streams) ** 0.5 * THRESHOLDS)):
+            one = draft.model_copy(update={name: Tail(share=1.0, start=0.0, scale=1.0)})
+            tails[name] = Tail.through(levels, _count(one.run(scores, levels)).sum(1), rows)
+        draft = draft.model_copy(update=tails)
         return draft.model_copy(update=_curve(_count(draft.run(scores, THRESHOLDS)), there.sum(1)))
 
     def threshold(self, rate: float) -> float:
@@ -134,7 +143,7 @@ class Watch(BaseModel):
     ) -> list[Alarms]:
         """Watch trajectories, with each of some thresholds. Time is a loop, since an alarm changes what follows."""
         two_sided = np.array(self.two_sided)
-        share = weights(two_sided)
+        lines = _lines(self.streams)
         by_row = row_evidence(scores, two_sided)
         seen = np.isfinite(scores)
         row = self.row.rarity(_largest(by_row))
@@ -145,8 +154,10 @@ class Watch(BaseModel):
         gathered = np.zeros((count if count == 1 else 0, *scores.shape))
         for step in range(steps):
             r = np.where(seen[:, step, :, None], np.minimum((1 + r) * e[:, step], 1e300), r)
-            rarity = _rarity(np.log((r * share).sum(-1) + 1e-300), self.streams)
-            level[..., step] = np.maximum(row[:, step], self.slow.rarity(_largest(rarity)))
+            # Of all kinds of change, the one that is rarest among normal rows.
+            rarity = (np.log(r + 1e-300) * lines[0] + lines[1]).max(-1)
+            slow = np.maximum(self.slow.rarity(_largest(rarity)), self.joint.rarity(np.maximum(rarity, 0).sum(-1)))
+            level[..., step] = np.maximum(row[:, step], slow)
             raised[..., step] = (level[..., step] >= thresholds[:, None]) & seen[:, step].any(-1)
             r[raised[..., step]] = 0
             if count == 1:
@@ -175,9 +186,7 @@ def p_values(
     return np.where(two_sided, 2 * chance_above(np.abs(scores)), chance_above(scores)).clip(1e-300, 1.0)
 
 
-def onset(
-    scores: Float[np.ndarray, " step"], two_sided: bool
-) -> int:
+def onset(scores: Float[np.ndarray, " step"], two_sided: bool) -> int:
     """The step at which a change most likely began that these scores end with: where its likelihood turns."""
     e = likelihoods(np.nan_to_num(scores)[:, None], np.array([two_sided]))[:, 0]
     gain = np.log(np.maximum(e, 1e-300)) * np.isfinite(scores)[:, None]
@@ -188,21 +197,20 @@ def onset(
 
 
 def _gather(scores: Float[np.ndarray, "episode step stream"], two_sided: np.ndarray) -> np.ndarray:
-    """log of the evidence without restarts, in closed form: R_t = sum over j of e_j ... e_t."""
-    total = np.zeros(scores.shape)
-    for kind, weight in enumerate(weights(two_sided).T):
-        e = likelihoods(np.nan_to_num(scores), two_sided)[..., kind]
-        gain = np.where(np.isfinite(scores), np.log(np.maximum(e, 1e-300)), 0.0)
-        behind = np.cumsum(gain, axis=1)
-        begun = np.where(np.isfinite(scores), gain - behind, -np.inf)
-        earlier = np.logaddexp.accumulate(begun, axis=1)
-        total += weight * np.exp(np.minimum(behind + earlier, 600))
-    return np.log(total + 1e-300)
+    """log of the evidence of each kind without restarts, in closed form: R_t = sum over j of e_j ... e_t."""
+    seen = np.isfinite(scores)[..., None]
+    e = likelihoods(np.nan_to_num(scores), two_sided)
+    gain = np.where(seen, np.log(np.maximum(e, 1e-300)), 0.0)
+    behind = np.cumsum(gain, axis=1)
+    begun = np.where(seen, gain - behind, -np.inf)
+    return np.where(seen, behind + np.logaddexp.accumulate(begun, axis=1), np.nan)
 
 
-def _rarity(evidence: Float[np.ndarray, "*row stream"], streams: list[Tail]) -> Float[np.ndarray, "*row stream"]:
-    start, scale, share = np.array([[tail.start, tail.scale, tail.share] for tail in streams]).T
-    return (evidence - start) / scale - np.log(share)
+def _lines(streams: list[list[Tail | None]]) -> tuple[Float[np.ndarray, "stream kind"], Float[np.ndarray, "stream kind"]]:
+    """Slope and offset of `Tail.rarity` for every stream and kind; of a kind that cannot be, none."""
+    slope = [[0.0 if tail is None else 1 / tail.scale for tail in tails] for tails in streams]
+    offset = [[-np.inf if tail is None else float(tail.rarity(np.zeros(()))) for tail in tails] for tails in streams]
+    return np.array(slope), np.array(offset)
 
 
 def _largest(evidence: Float[np.ndarray, "*row stream"]) -> Float[np.ndarray, "*row"]:

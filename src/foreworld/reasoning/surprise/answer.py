@@ -14,15 +14,15 @@ from foreworld.data.schema import Variable
 from foreworld.data.summary import clock
 from foreworld.reasoning.surprise.expect import unit_columns
 
-BELIEF = "belief"
+TOGETHER = ("belief", "all")  # What is judged besides the channels.
 
 
 @dataclass(frozen=True)
 class Surprise:
     """Every row but the first of some trajectories, held against what the rows before it let expect.
 
-    Arrays have one entry a step, the trajectories end to end. Streams are the observed channels, then the belief. Units
-    are those of `foreworld.reasoning.surprise.expect`: one value a number, one chance a category.
+    Arrays have one entry a step, the trajectories end to end. Streams are the observed channels, the belief, and all channels
+    together. Units are those of `foreworld.reasoning.surprise.expect`: one value a number, one chance a category.
 
     Attributes:
         data: the trajectories; those of a single row are left out.
@@ -67,14 +67,14 @@ class Surprise:
         """One row an (id, step, variable), under the user's own names of the id and time columns.
 
         A step is a row of the trajectory, the first one 0, of which nothing is expected. A binary or categorical channel
-        has one row a category, named `variable=label`, whose expected value is a probability. The belief has a p-value
-        alone. `alarm` is true in the rows of the channel that an alarm is about.
+        has one row a category, named `variable=label`, whose expected value is a probability. `belief`, the model's own
+        state, and `all`, the channels together, have a p-value alone. `alarm` is true in the rows of the channel that an alarm is about.
         """
         schema, steps = self.data.schema, len(self.raised)
         names, units, seen = self._units()
-        stream = np.array([*self._streams(), len(self.channels)])
+        stream = np.array([*self._streams(), len(self.channels), len(self.channels) + 1])
         width = len(stream)
-        nothing = np.full((steps, 1), np.nan)
+        nothing = np.full((steps, 2), np.nan)
         ids = np.array([episode.id for episode in self.data])
         columns: dict[str, Any] = {
             schema.id: np.repeat(np.repeat(ids, [episode.steps for episode in self.data]), width),
@@ -82,12 +82,12 @@ class Surprise:
         }
         ours: dict[str, Any] = {
             "step": np.repeat(self._step() + 1, width),
-            "variable": np.tile(np.array([*names, self._belief()], dtype=object), steps),
+            "variable": np.tile(np.array([*names, *self._together()], dtype=object), steps),
             "p": self.p[:, stream].reshape(-1),
         }
         parts = {"expected": self.expected, "low": self.low, "high": self.high, "seen": seen}
         ours |= {name: np.concatenate([part, nothing], axis=1).reshape(-1) for name, part in parts.items()}
-        ours["unit"] = np.tile(np.array([*units, ""], dtype=object), steps)
+        ours["unit"] = np.tile(np.array([*units, "", ""], dtype=object), steps)
         ours["alarm"] = (self.raised[:, None] & (self.named[:, None] == stream)).reshape(-1)
         ours["supported"] = np.repeat(self.supported, width)
         columns |= {f"{name}_" if name in columns else name: column for name, column in ours.items()}
@@ -107,12 +107,12 @@ class Surprise:
                 "step": int(step[at]) + 1,
                 "kind": "sudden" if self.sudden[at] else "gradual",
                 "since": self._time(history.time[self.since[at] + 1]),
-                "p": float(np.nanmin(self.p[at])),
                 "would_alarm_at_per_1000_rows": 1000 * float(self.rate[at]),
                 "supported": bool(self.supported[at]),
             }
-            if stream == len(self.channels):
-                found.append(alarm | {"variable": self._belief()})
+            if stream >= len(self.channels):
+                name = self._together()[stream - len(self.channels)]
+                found.append(alarm | {"variable": name, "p": float(self.p[at, stream])})
                 continue
             # Of a categorical channel, the label that was seen.
             span = columns[stream]
@@ -128,7 +128,9 @@ class Surprise:
         episodes = []
         for episode in self.data:
             own = [alarm for alarm in alarms if alarm["id"] == episode.id]
-            first = {"first": own[0]["time"], "variable": own[0]["variable"]} if own else {"first": None, "variable": None}
+            first = (
+                {"first": own[0]["time"], "variable": own[0]["variable"]} if own else {"first": None, "variable": None}
+            )
             episodes.append({"id": episode.id, "rows": episode.steps, "alarms": len(own), **first})
         rows = len(self.raised)
         return {
@@ -162,9 +164,9 @@ class Surprise:
     def _step(self) -> Int[np.ndarray, " step"]:
         return np.concatenate([np.arange(episode.steps) for episode in self.data])
 
-    def _belief(self) -> str:
+    def _together(self) -> list[str]:
         taken = {variable.name for variable in self.channels}
-        return f"{BELIEF}_" if BELIEF in taken else BELIEF
+        return [f"{name}_" if name in taken else name for name in TOGETHER]
 
     def _streams(self) -> list[int]:
         """The stream of every unit."""

@@ -36,7 +36,9 @@ def alarms_a_row(budget: float | str, schema: Schema, step: float) -> float:
         ) from None
     rate = count / ROWS if match[3] is None else count / (amount * _rows(match[3], budget, schema, step))
     if not 0 < rate <= MOST:
-        raise QuestionError(f"budget: '{budget}' is {rate:g} false alarms a row; more than 0 and at most {MOST:g} can be")
+        raise QuestionError(
+            f"budget: '{budget}' is {rate:g} false alarms a row; more than 0 and at most {MOST:g} can be"
+        )
     return rate
 
 

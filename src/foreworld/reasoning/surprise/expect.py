@@ -30,9 +30,7 @@ def unit_columns(variables: Sequence[Variable]) -> list[slice]:
     return [slice(end - variable.width, end) for variable, end in zip(variables, ends, strict=True)]
 
 
-def encode_units(
-    values: Float[np.ndarray, "step observation"], encoding: Encoding
-) -> Float[np.ndarray, "step unit"]:
+def encode_units(values: Float[np.ndarray, "step observation"], encoding: Encoding) -> Float[np.ndarray, "step unit"]:
     """Observations as units: scaled values, 0 or 1 for a binary, indicators of categories; NaN where missing."""
     parts = []
     for index, variable in enumerate(encoding.schema.observations):

@@ -17,7 +17,9 @@ from foreworld.reasoning.surprise.budget import alarms_a_row
 from foreworld.reasoning.surprise.expect import unit_columns
 from foreworld.reasoning.surprise.gaps import carry
 from foreworld.reasoning.surprise.look import Looks
-from foreworld.reasoning.surprise.monitor import Monitor, Seen, pad, rank, sides, split
+from foreworld.reasoning.surprise.monitor import Monitor
+from foreworld.reasoning.surprise.see import Seen, by_episode
+from foreworld.reasoning.surprise.standard import Judged, sides
 
 if TYPE_CHECKING:
     from foreworld.model import WorldModel
@@ -41,16 +43,15 @@ def surprise(model: "WorldModel", data: Episodes, budget: float | str, *, seed: 
     carried, unjudged = carry(data, monitor.complete)
     seen = monitor.see(model.network, encoding, carried, seed=seed)
     scores = np.where(unjudged, np.nan, seen.scores)
-    normal = pad(split(monitor.normal(scores), seen.table))
-    centre, width = monitor.habits.usual(normal)
-    judged = rank((normal - centre) / width, monitor.final)
-    alarms = monitor.watch.run(judged, np.array([monitor.watch.threshold(rate)]))[0]
-    there = np.arange(normal.shape[1]) < (seen.table.lengths - 1)[:, None]
+    judged = monitor.standard.judge(by_episode(scores, seen.table))
+    alarms = monitor.watch.run(judged.scores, np.array([monitor.watch.threshold(rate)]))[0]
+    there = np.arange(judged.scores.shape[1]) < (seen.table.lengths - 1)[:, None]
     two_sided = sides(model.schema.observations)
-    expected = [_expected(monitor, encoding, seen, centre[there], width[there], at) for at in (-HALF_90, 0.0, HALF_90)]
+    expected = [_expected(monitor, encoding, seen, judged, there, at) for at in (-HALF_90, 0.0, HALF_90)]
+    p = np.where(np.isfinite(judged.scores), p_values(judged.scores, two_sided), np.nan)
     return Surprise(
         data=data,
-        p=np.where(np.isfinite(judged), p_values(judged, two_sided), np.nan)[there],
+        p=p[there],
         low=expected[0],
         expected=expected[1],
         high=expected[2],
@@ -58,7 +59,7 @@ def surprise(model: "WorldModel", data: Episodes, budget: float | str, *, seed: 
         rate=monitor.watch.rate(alarms.level)[there],
         sudden=alarms.sudden[there],
         named=_name(alarms)[there],
-        since=_since(alarms, judged, two_sided)[there],
+        since=_since(alarms, judged.scores, two_sided)[there],
         supported=_supported(model.support, seen.looks, data, encoding),
         budget=str(budget),
         allowed=rate,
@@ -67,10 +68,10 @@ def surprise(model: "WorldModel", data: Episodes, budget: float | str, *, seed: 
 
 
 def _name(alarms: Alarms) -> Int[np.ndarray, "episode step"]:
-    """The stream that says most: a channel, or the belief where no channel says anything by itself."""
+    """The stream that says most: a channel if any of them says something by itself, or else the belief or all."""
     evidence = np.where(alarms.sudden[..., None], alarms.by_row, alarms.gathered)
-    channel = evidence[..., :-1].argmax(-1)
-    return np.where(evidence[..., :-1].max(-1) >= PLAIN, channel, evidence.shape[-1] - 1)
+    channels = evidence[..., :-2]
+    return np.where(channels.max(-1) >= PLAIN, channels.argmax(-1), channels.shape[-1] + evidence[..., -2:].argmax(-1))
 
 
 def _since(
@@ -91,8 +92,8 @@ def _expected(
     monitor: Monitor,
     encoding: Encoding,
     seen: Seen,
-    centre: Float[np.ndarray, "step stream"],
-    width: Float[np.ndarray, "step stream"],
+    judged: Judged,
+    there: Bool[np.ndarray, "episode step"],
     at: float,
 ) -> Float[np.ndarray, "step unit"]:
     """The value at which a channel would have this normal score, native units; of categories, their chance."""
@@ -104,8 +105,7 @@ def _expected(
             chance = seen.expected.chances(variable, columns).mean(0)
             out.append(chance if at == 0 else np.full_like(chance, np.nan))
             continue
-        usual = centre[:, index] + width[:, index] * monitor.final[index].value(np.array(at))
-        score = monitor.ranks[index].value(monitor.narrow[index] * monitor.pooled[index].value(usual))
+        score = monitor.standard.score(index, at, judged.centre[there][:, index], judged.width[there][:, index])
         mean, spread = seen.expected.mean[..., columns][..., 0], seen.expected.width[..., columns][..., 0]
         scale = encoding.scaling.variables[variable.name]
         value = (mean + spread * score).mean(0) * scale.scale + scale.centre

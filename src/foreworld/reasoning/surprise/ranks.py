@@ -126,7 +126,11 @@ class Tail(BaseModel):
         if len(known) < 2:
             return cls(share=0.05, start=float(levels[0]), scale=1.0)
         first, last = known[0], known[-1]
-        scale = (levels[last] - levels[first]) / np.log(counts[first] / counts[last]) if counts[first] > counts[last] else 1.0
+        scale = (
+            (levels[last] - levels[first]) / np.log(counts[first] / counts[last])
+            if counts[first] > counts[last]
+            else 1.0
+        )
         return cls(share=float(counts[first] / rows), start=float(levels[first]), scale=float(scale))
 
     def rarity(self, scores: Float[np.ndarray, "*row"]) -> Float[np.ndarray, "*row"]:
