@@ -1,20 +1,21 @@
 """Is what is wrong noticed? Faults put into unseen trajectories, and how often an alarm is raised for nothing.
 
-    python benchmarks/surprise.py                       # the missing cells, then the table: benchmarks/results/surprise.md
+    python benchmarks/surprise.py                       # the missing cells, then benchmarks/results/surprise.md
     python benchmarks/surprise.py weather --seeds 0     # some of them
 
-A cell is a domain and a seed; models are those of `domains.py`, kept in build/domains and fitted where they are missing.
+A cell is a domain and a seed; models are those of `domains.py`, kept in build/domains, and fitted where missing.
 What is measured was laid down before it was looked at:
 
 - An event is a **window** of as many rows as the domain's study looks ahead, that begins with the fault; its score is
   the largest evidence in it, -log of the false alarm rate at which it would raise an alarm, as the monitor runs with a
   budget of 5 in 1000 rows. AUROC sets these windows against the same windows of the same unseen episodes without fault.
-- Sensor faults hit one channel, drawn at random: a target, or another observed channel. Sizes are in the channel's usual
+- Sensor faults hit one channel, drawn at random: a target, or another observed one. Sizes are in the channel's usual
   change (root mean square from one row to the next, in training): a spike or a bias of 2, 4 or 8 of them, a drift that
   has grown to 4, 8 or 16 by the end of the window, a value that sticks. The bar is read at 4, and 8 for the drift.
 - Impossible jump: from some row on the observations are those of another unseen episode.
 - The dynamics change: the simulator is restored into a shifted one in mid-episode, or what is done is not what is
-  recorded (`DEAF`), wholly or by half.
+  recorded (`DEAF`), wholly or by half. Faults of the plant count one by one; 3, 9 and 15 are
+  known to be hard to tell from normal operation by any method.
 - False alarms are counted in unseen episodes of other chance, at budgets of 2, 5, 10 and 20 in 1000 rows, and set
   against the budget; bar: within 20%.
 
@@ -43,7 +44,8 @@ RESULTS = Path(__file__).parent / "results" / "surprise"
 DOMAINS = ("weather", "process", "glucose")
 BUDGET, BUDGETS = 5.0, (2.0, 5.0, 10.0, 20.0)  # False alarms in 1000 rows.
 ONSETS = 4  # Windows of each test episode.
-NORMAL_ROWS = {"weather": 40_000, "process": 6_000, "glucose": 40_000}
+# The plant takes 6 ms a row to simulate.
+NORMAL_ROWS = {"weather": 40_000, "process": 2_500, "glucose": 40_000}
 SIZES = {"spike": (2, 4, 8), "bias": (2, 4, 8), "drift": (4, 8, 16), "stuck": (0,)}
 READ_AT = {"spike": 4, "bias": 4, "drift": 8, "stuck": 0}
 BAR, WITHIN = 0.95, 0.2
@@ -126,7 +128,7 @@ def events(
                 yield f"{kind} {size} {group}" if size else f"{kind} {group}", spoilt, hit
     other = [recorded[(place.episode + 1) % len(recorded)] for place in places]
     yield "leap", [leap(recorded[p.episode], o, p.row) for p, o in zip(places, other, strict=True)], None
-    ids, rows = [episode.id for episode in recorded], sorted({place.row - 1 for place in places})
+    ids, rows = [str(episode.id) for episode in recorded], sorted({place.row - 1 for place in places})
     rollout = roll(domain, None, ids, steps=domain.study.steps, seed=200 + seed, keep=rows)
     for shift in domain.shifts:
         yield f"shift {shift}", changed(domain, recorded, rollout, places, into=domain.shifted(shift)), None
@@ -145,7 +147,7 @@ def changed(
 ) -> list[Episode]:
     """The episodes, gone on in another world from the row before each window on, or with actions that do not arrive."""
     study, length = domain.study, domain.study.horizon
-    ids = [episode.id for episode in recorded]
+    ids = [str(episode.id) for episode in recorded]
     rows = sorted(rollout.snapshots)
     lost = [index for index, action in enumerate(domain.schema.actions) if action.name in DEAF[domain.about.name]]
     lost = lost or list(range(len(domain.schema.actions)))
@@ -191,7 +193,7 @@ def score(model: WorldModel, like: Episodes, episodes: Sequence[Episode], places
 
 
 def look(answer: Surprise, index: int, place: Place) -> tuple[float, bool, int, int]:
-    """The largest evidence in a window, whether an alarm was raised, after how many rows, and which channel it names."""
+    """The largest evidence in a window, whether an alarm was raised, after how many rows, and what it names."""
     begin = int(answer.starts[index]) + place.row - 1
     window = slice(begin, int(answer.starts[index]) + answer.data[index].steps)
     raised = np.flatnonzero(answer.raised[window])
@@ -218,3 +220,85 @@ def false_alarms(domain: Domain, test: Sequence[str], model: WorldModel, seed: i
         found[f"{budget:g}"] = {"per_1000_rows": 1000 * float(answer.raised.mean()), "alarms": int(parts.sum())}
     print(domain.about.name, seed, found, flush=True)
     return found
+
+
+def report(cells: dict[str, list[dict]]) -> str:
+    """A table of false alarms, and one of events for each domain; what does not reach its bar is bold."""
+    lines = [
+        "# Is what is wrong noticed?",
+        "",
+        "`python benchmarks/surprise.py`, whose first lines say how windows, sizes and bars were laid down. **Bold:",
+        "the bar is not reached** (AUROC 0.95, for spikes and biases of 4 usual changes and drifts of 8; false alarms",
+        "within 20% of the budget, all seeds together). Mean over seeds ± half of its 90% interval if two or more.",
+        "",
+        "## False alarms in 1000 rows of unseen episodes with nothing wrong",
+        "",
+        "| domain | seeds | rows | " + " | ".join(f"budget {budget:g}" for budget in BUDGETS) + " |",
+        "|---" * (3 + len(BUDGETS)) + "|",
+    ]
+    for name, found in cells.items():
+        rows = sum(cell["false_alarms"]["rows"] for cell in found)
+        columns = [name, str(len(found)), str(rows)]
+        for budget in BUDGETS:
+            alarms = sum(cell["false_alarms"][f"{budget:g}"]["alarms"] for cell in found)
+            rate = 1000 * alarms / rows
+            text = f"{rate:.2f} ({alarms})"
+            columns.append(text if abs(rate / budget - 1) <= WITHIN else f"**{text}**")
+        lines.append("| " + " | ".join(columns) + " |")
+    for name, found in cells.items():
+        windows, length = sum(cell["windows"] for cell in found), found[0]["window"]
+        clean = 100 * np.mean([cell["clean_raised"] for cell in found])
+        lines += [
+            "",
+            f"## {name}: {windows} windows of {length} rows; {clean:.0f}% of those without fault raise an alarm",
+            "",
+            f"| event | AUROC | raised at {BUDGET:g} in 1000 | rows until then | named |",
+            "|---|---|---|---|---|",
+        ]
+        lines += [event(key, [cell["events"][key] for cell in found]) for key in found[0]["events"]]
+    return "\n".join(lines) + "\n"
+
+
+def event(key: str, found: list[dict]) -> str:
+    """One row of a table of events."""
+    areas = [cell["auroc"] for cell in found]
+    text = interval(areas) if len(areas) > 1 else f"{areas[0]:.3f}"
+    kind, _, size = key.partition(" ")
+    read = kind not in READ_AT or size.split(" ")[0] == str(READ_AT[kind]) or READ_AT[kind] == 0
+    delays = [cell["delay"] for cell in found if cell["delay"] is not None]
+    named = [cell["named"] for cell in found if cell["named"] is not None]
+    columns = [
+        key,
+        f"**{text}**" if read and np.mean(areas) < BAR else text,
+        f"{100 * np.mean([cell['raised'] for cell in found]):.0f}%",
+        f"{np.mean(delays):.0f}" if delays else "-",
+        f"{100 * np.mean(named):.0f}%" if named else "-",
+    ]
+    return "| " + " | ".join(columns) + " |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", help=f"domains; {', '.join(DOMAINS)} by default")
+    parser.add_argument("--seeds", type=int, nargs="*", default=list(range(5)))
+    arguments = parser.parse_args()
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    for seed in arguments.seeds:
+        for name in arguments.names or DOMAINS:
+            path = RESULTS / f"{name}-{seed}.json"
+            if not path.exists():
+                domain, test, _, _, model = learn(name, seed)
+                assert isinstance(domain, Domain)
+                path.write_text(json.dumps(measure(domain, test, model, seed)))
+    cells = {}
+    for name in DOMAINS:
+        found = [json.loads(path.read_text()) for path in sorted(RESULTS.glob(f"{name}-[0-9]*.json"))]
+        if found:
+            cells[name] = found
+    table = report(cells)
+    RESULTS.with_suffix(".md").write_text(table)
+    print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -218,7 +218,7 @@ class WorldModel:
             seed=seed,
         )
 
-    def surprise(self, trajectory: Any, *, budget: float | str = 1.0, seed: int = 0) -> "Surprise":
+    def surprise(self, trajectory: Any, *, budget: float | int | str = 1, seed: int = 0) -> "Surprise":
         """Which rows, and which variables in them, are not what the rows before let expect.
 
         Args:

@@ -1,10 +1,12 @@
 """From normal scores by row to alarms that keep a budget: a test of each row, and evidence that gathers over rows.
 
-The second is a Shiryaev-Roberts detector in its form of an e-detector (Shin, Ramdas and Rinaldo, 2022). For every stream
-and every kind of change there is R' = (1 + R) e(z), where e is the likelihood ratio of the changed against the normal;
-their mean over the kinds is the evidence. Without change R grows by one a row at most, so that an alarm at R >= A comes
-once in A rows at most, if the scores are what they should be. As they are so only nearly, thresholds are set by what
-held-out trajectories do. After an alarm the evidence starts anew.
+The second is a Shiryaev-Roberts detector in its form of an e-detector (Shin, Ramdas and Rinaldo, 2022). For each stream
+and each kind of change there is R' = (1 + R) e(z), where e is the likelihood ratio of the changed against the normal.
+Without change R grows by one a row on average, so that R >= A comes once in A rows at most, if the scores are what they
+should be. They are so only nearly. Therefore each R is first set against its own tail on held-out trajectories, then
+the largest of them, and the sum over streams of each one's largest (as in Fisher's test, for what disturbs many a
+little), each against how often it raises an alarm there. A row, the largest R and the sum have equal shares of the
+budget; what all three raise together is counted last. After an alarm the evidence starts anew.
 """
 
 from collections.abc import Sequence
@@ -18,10 +20,9 @@ from foreworld.reasoning.surprise.ranks import Tail, chance_above
 
 SHIFTS = (0.5, 1.0, 2.0, -0.5, -1.0, -2.0)  # Of the mean of the normal scores.
 SPREADS = (2.0, 0.3)  # Of their deviation: wild, and stuck.
-KINDS = ("higher",) * 3 + ("lower",) * 3 + ("wilder", "stuck")
 CLIP = 5.0  # Normal scores beyond it are left to the test of single rows.
-THRESHOLDS = np.linspace(0.5, np.log(1e5), 28)
-JOINT = 2.0
+THRESHOLDS = np.linspace(1.0, np.log(1e5), 24)
+JOINT = 2.0  # The sum over n streams is sought at levels of sqrt(n) times this.
 NEVER = Tail(share=1.0, start=1e9, scale=1.0)  # No row of any evidence.
 FEWEST = 10  # Alarms on held-out rows that a rate is read from.
 
@@ -46,9 +47,9 @@ class Alarms:
 
     Attributes:
         raised: whether an alarm was raised.
-        level: evidence at each step, before an alarm resets it: log of one over the rate at which held-out rows reach it.
-        sudden: whether the single row has more to do with it than what gathered.
-        by_row, gathered: the same evidence by stream, from the row alone and from the rows since the last alarm.
+        level: evidence at each step, before an alarm resets it: -log of how often held-out rows reach it.
+        sudden: whether the single row is enough for an alarm, or at least more than what gathered.
+        by_row, gathered: the same by stream, from the row alone and from the rows since the last alarm.
     """
 
     raised: Bool[np.ndarray, "episode step"]
@@ -86,33 +87,18 @@ class Watch(BaseModel):
 
     @classmethod
     def fit(cls, scores: Float[np.ndarray, "episode step stream"], two_sided: Bool[np.ndarray, " stream"]) -> "Watch":
-        """Measure on held-out trajectories what levels their evidence reaches; NaN where nothing was seen."""
+        """Measure on held-out trajectories what their evidence comes to; NaN where nothing was seen.
+
+        Rates are counted in one half of the trajectories with the tails of the other, since there are many tails and
+        the same rows would flatter them.
+        """
+        half = np.arange(len(scores)) % 2 == 0
+        parts = [(half, ~half), (~half, half)] if len(scores) > 1 else [(half, half)]
+        counts = np.zeros((len(THRESHOLDS), len(scores)))
+        for learn, count in parts:
+            counts[:, count] = _count(_tails(scores[learn], two_sided).run(scores[count], THRESHOLDS))
         there = np.isfinite(scores).any(-1)
-        evidence = _gather(scores, two_sided)
-        possible = kinds(two_sided)
-        streams = [
-            [Tail.fit(evidence[..., stream, kind]) if possible[stream, kind] else None for kind in range(len(KINDS))]
-            for stream in range(scores.shape[-1])
-        ]
-        by_row = _largest(row_evidence(scores, two_sided))[there]
-        rows = int(there.sum())
-        draft = cls(
-            two_sided=two_sided.tolist(),
-            streams=streams,
-            row=NEVER,
-            slow=NEVER,
-            joint=NEVER,
-            thresholds=[],
-            rates=[],
-            errors=[],
-            rows=rows,
-        )
-        tails = {"row": Tail.fit(by_row)}
-        for name, levels in (("slow", THRESHOLDS), ("joint", JOINT * len(streams) ** 0.5 * THRESHOLDS)):
-            one = draft.model_copy(update={name: Tail(share=1.0, start=0.0, scale=1.0)})
-            tails[name] = Tail.through(levels, _count(one.run(scores, levels)).sum(1), rows)
-        draft = draft.model_copy(update=tails)
-        return draft.model_copy(update=_curve(_count(draft.run(scores, THRESHOLDS)), there.sum(1)))
+        return _tails(scores, two_sided).model_copy(update=_curve(counts, there.sum(1)))
 
     def threshold(self, rate: float) -> float:
         """The level that raises so many alarms a row on held-out trajectories."""
@@ -162,10 +148,36 @@ class Watch(BaseModel):
             r[raised[..., step]] = 0
             if count == 1:
                 gathered[:, :, step] = rarity
-        return [
-            Alarms(raised[i], level[i], row >= level[i], by_row, gathered[i] if count == 1 else by_row)
-            for i in range(count)
-        ]
+        sudden = row >= np.minimum(level, thresholds[:, None, None])
+        gathered = gathered if count == 1 else by_row[None].repeat(count, 0)
+        return [Alarms(*parts[:3], by_row, parts[3]) for parts in zip(raised, level, sudden, gathered, strict=True)]
+
+
+def _tails(scores: Float[np.ndarray, "episode step stream"], two_sided: Bool[np.ndarray, " stream"]) -> Watch:
+    """A watch that has tails, and no rates yet."""
+    evidence, possible = _gather(scores, two_sided), kinds(two_sided)
+    streams = [
+        [Tail.fit(evidence[..., stream, kind]) if possible[stream, kind] else None for kind in range(possible.shape[1])]
+        for stream in range(scores.shape[-1])
+    ]
+    there = np.isfinite(scores).any(-1)
+    rows = int(there.sum())
+    draft = Watch(
+        two_sided=two_sided.tolist(),
+        streams=streams,
+        row=NEVER,
+        slow=NEVER,
+        joint=NEVER,
+        thresholds=[],
+        rates=[],
+        errors=[],
+        rows=rows,
+    )
+    tails = {"row": Tail.fit(_largest(row_evidence(scores, two_sided))[there])}
+    for name, levels in (("slow", THRESHOLDS), ("joint", JOINT * len(streams) ** 0.5 * THRESHOLDS)):
+        one = draft.model_copy(update={name: Tail(share=1.0, start=0.0, scale=1.0)})
+        tails[name] = Tail.through(levels, _count(one.run(scores, levels)).sum(1), rows)
+    return draft.model_copy(update=tails)
 
 
 def _count(runs: Sequence[Alarms]) -> Float[np.ndarray, "threshold episode"]:
@@ -176,7 +188,7 @@ def row_evidence(
     scores: Float[np.ndarray, "*row stream"], two_sided: Bool[np.ndarray, " stream"]
 ) -> Float[np.ndarray, "*row stream"]:
     """-log p of each stream by itself; nothing where nothing was seen."""
-    return -np.log(p_values(np.nan_to_num(scores, nan=-np.inf), two_sided), where=True) * np.isfinite(scores)
+    return np.where(np.isfinite(scores), -np.log(p_values(np.nan_to_num(scores), two_sided)), 0.0)
 
 
 def p_values(
@@ -206,10 +218,15 @@ def _gather(scores: Float[np.ndarray, "episode step stream"], two_sided: np.ndar
     return np.where(seen, behind + np.logaddexp.accumulate(begun, axis=1), np.nan)
 
 
-def _lines(streams: list[list[Tail | None]]) -> tuple[Float[np.ndarray, "stream kind"], Float[np.ndarray, "stream kind"]]:
+def _lines(
+    streams: list[list[Tail | None]],
+) -> tuple[Float[np.ndarray, "stream kind"], Float[np.ndarray, "stream kind"]]:
     """Slope and offset of `Tail.rarity` for every stream and kind; of a kind that cannot be, none."""
     slope = [[0.0 if tail is None else 1 / tail.scale for tail in tails] for tails in streams]
-    offset = [[-np.inf if tail is None else float(tail.rarity(np.zeros(()))) for tail in tails] for tails in streams]
+    offset = [
+        [-np.inf if tail is None else -tail.start / tail.scale - np.log(tail.share) for tail in tails]
+        for tails in streams
+    ]
     return np.array(slope), np.array(offset)
 
 

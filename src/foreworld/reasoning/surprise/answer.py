@@ -1,5 +1,6 @@
 """The answer to *what is surprising here*: p-values by row and channel, expected against seen, and alarms."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +22,8 @@ TOGETHER = ("belief", "all")  # What is judged besides the channels.
 class Surprise:
     """Every row but the first of some trajectories, held against what the rows before it let expect.
 
-    Arrays have one entry a step, the trajectories end to end. Streams are the observed channels, the belief, and all channels
-    together. Units are those of `foreworld.reasoning.surprise.expect`: one value a number, one chance a category.
+    Arrays have one entry a step, the trajectories end to end. Streams are the observed channels, the belief, and all
+    channels together. Units are those of `expect`: one value a number, one chance a category.
 
     Attributes:
         data: the trajectories; those of a single row are left out.
@@ -30,7 +31,7 @@ class Surprise:
         low, expected, high: median and 90% interval in native units; of categories, the chance alone.
         raised: whether an alarm was raised; after one, evidence is gathered anew.
         rate: false alarms a row at which this step alone or with those before it would raise one.
-        sudden: whether a single row raises it, or what has gathered.
+        sudden: whether the row alone raises it, or what has gathered over rows.
         named: the stream that an alarm is about.
         since: the step, counted from 0 within the trajectory, that the change most likely began with.
         supported: whether history and action lie within what training saw.
@@ -66,9 +67,10 @@ class Surprise:
     def to_frame(self, backend: str | None = None) -> Any:
         """One row an (id, step, variable), under the user's own names of the id and time columns.
 
-        A step is a row of the trajectory, the first one 0, of which nothing is expected. A binary or categorical channel
-        has one row a category, named `variable=label`, whose expected value is a probability. `belief`, the model's own
-        state, and `all`, the channels together, have a p-value alone. `alarm` is true in the rows of the channel that an alarm is about.
+        A step is a row of the trajectory; of the first one, 0, nothing is expected. A binary or categorical channel has
+        one row a category, named `variable=label`, whose expected value is a probability. `belief`, the model's own
+        state, and `all`, the channels together, have a p-value alone. `alarm` is true in the rows of the channel that
+        an alarm is about.
         """
         schema, steps = self.data.schema, len(self.raised)
         names, units, seen = self._units()
@@ -103,10 +105,10 @@ class Surprise:
             history, stream = self.data[int(episode[at])], int(self.named[at])
             alarm: dict[str, Any] = {
                 "id": history.id,
-                "time": self._time(history.time[step[at] + 1]),
+                "time": self._time(float(history.time[step[at] + 1])),
                 "step": int(step[at]) + 1,
                 "kind": "sudden" if self.sudden[at] else "gradual",
-                "since": self._time(history.time[self.since[at] + 1]),
+                "since": self._time(float(history.time[self.since[at] + 1])),
                 "would_alarm_at_per_1000_rows": 1000 * float(self.rate[at]),
                 "supported": bool(self.supported[at]),
             }
@@ -119,19 +121,24 @@ class Surprise:
             unit = span.start + int(np.nanargmax(seen[at, span])) if np.isfinite(seen[at, span]).any() else span.start
             parts = {"expected": self.expected, "low": self.low, "high": self.high, "seen": seen}
             alarm |= {"variable": names[unit], "p": float(self.p[at, stream]), "unit": units[unit]}
-            found.append(alarm | {name: float(part[at, unit]) for name, part in parts.items()})
+            found.append(alarm | {name: _known(part[at, unit]) for name, part in parts.items()})
         return found
 
     def summary(self) -> dict[str, Any]:
         """The budget and what became of it, every trajectory's alarms, and all alarms; JSON-able."""
         alarms = self.alarms()
-        episodes = []
-        for episode in self.data:
-            own = [alarm for alarm in alarms if alarm["id"] == episode.id]
-            first = (
-                {"first": own[0]["time"], "variable": own[0]["variable"]} if own else {"first": None, "variable": None}
-            )
-            episodes.append({"id": episode.id, "rows": episode.steps, "alarms": len(own), **first})
+        first = {alarm["id"]: alarm for alarm in reversed(alarms)}
+        counts = Counter(alarm["id"] for alarm in alarms)
+        episodes = [
+            {
+                "id": episode.id,
+                "rows": episode.steps,
+                "alarms": counts[episode.id],
+                "first": first.get(episode.id, {}).get("time"),
+                "variable": first.get(episode.id, {}).get("variable"),
+            }
+            for episode in self.data
+        ]
         rows = len(self.raised)
         return {
             "budget": {
@@ -190,3 +197,7 @@ class Surprise:
     def _time(self, value: float) -> Any:
         shown = clock(np.array([value]), self.data.schema)
         return float(shown[0]) if isinstance(shown, np.ndarray) else shown[0].as_py()
+
+
+def _known(value: np.floating) -> float | None:
+    return float(value) if np.isfinite(value) else None

@@ -13,7 +13,7 @@ PERIODS = SECONDS | {"week": 604800.0}
 _FORM = re.compile(r"\s*([0-9.eE+-]+)\s*(?:/\s*([0-9.]*)\s*(.*?)\s*)?")
 
 
-def alarms_a_row(budget: float | str, schema: Schema, step: float) -> float:
+def alarms_a_row(budget: float | int | str, schema: Schema, step: float) -> float:
     """The rate that a budget stands for.
 
     Args:
@@ -30,6 +30,8 @@ def alarms_a_row(budget: float | str, schema: Schema, step: float) -> float:
         if match is None:
             raise ValueError
         count, amount = float(match[1]), float(match[2] or 1.0)
+        if not amount > 0 or match[3] == "":
+            raise ValueError
     except ValueError:
         raise QuestionError(
             f"budget: '{budget}' does not read as a rate of false alarms, such as 1 (in 1000 rows), 2/500rows or 1/week"
@@ -42,11 +44,11 @@ def alarms_a_row(budget: float | str, schema: Schema, step: float) -> float:
     return rate
 
 
-def _rows(unit: str, budget: float | str, schema: Schema, step: float) -> float:
+def _rows(unit: str, budget: float | int | str, schema: Schema, step: float) -> float:
     """Rows in one unit of a period."""
     if unit in ("row", "rows"):
         return 1.0
-    word = unit if unit == schema.time_unit else unit.removesuffix("s") or unit
+    word = unit.removesuffix("s") or unit
     word = WORDS.get(word, word)
     if schema.time_kind == "number" and unit == schema.time_unit:
         return 1.0 / step

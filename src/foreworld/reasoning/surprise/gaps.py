@@ -1,8 +1,9 @@
 """Missing values in a stream: a channel that is missing has no p-value, and its absence alone raises no alarm.
 
 A model takes missing values as they are where its training had some. A channel that was never missing in training is
-another matter: neither network nor expectation has seen a row without it. There the last value is carried on, and the
-channel is not judged at the rows that are missing nor at the ones after them.
+another matter: neither network nor expectation has seen a row without it. Its last value is carried on, which serves
+for the row that comes next. After that nothing is judged until the gap is as far behind as it was long, since all
+forecasts then rest on a value that nobody saw.
 """
 
 from collections.abc import Sequence
@@ -12,22 +13,36 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from foreworld.data.episodes import Episode, Episodes
+from foreworld.data.scaling import INCREMENT_LAGS
+
+LONGEST = max(INCREMENT_LAGS)  # Rows for which a value is looked back to.
 
 
 def carry(data: Episodes, complete: Sequence[bool]) -> tuple[Episodes, Bool[np.ndarray, "step stream"]]:
     """Trajectories without gaps in these channels, and which streams cannot be judged at each step, the belief last.
 
-    The belief is not judged where such a channel is missing, or where all channels are.
+    Args:
+        data: the trajectories.
+        complete: which observed channels were never missing in training.
     """
     columns = np.array(complete, bool)
     episodes, unjudged = [], []
     for episode in data:
         missing = np.isnan(episode.observations)
-        lost = (missing[1:] | missing[:-1]) & columns
-        blind = lost.any(1) | missing[1:].all(1)
-        unjudged.append(np.column_stack([missing[1:] | lost, blind]))
+        lost = np.any(missing & columns, axis=1)
+        blind = _shadow(lost)[:-1] | np.all(missing[1:], axis=1)
+        unjudged.append(np.column_stack([missing[1:] | blind[:, None], blind | lost[1:]]))
         episodes.append(_carried(episode, missing & columns))
     return Episodes(data.schema, tuple(episodes), data.backend), np.concatenate(unjudged)
+
+
+def _shadow(lost: Bool[np.ndarray, " row"]) -> Bool[np.ndarray, " row"]:
+    """The rows of every gap, and as many after it, though no more than are looked back to."""
+    shadow = lost.copy()
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], lost, [False]]).astype(int))).reshape(-1, 2)
+    for begin, end in edges:
+        shadow[begin : end + min(end - begin, LONGEST) - 1] = True
+    return shadow
 
 
 def _carried(episode: Episode, missing: Bool[np.ndarray, "row observation"]) -> Episode:

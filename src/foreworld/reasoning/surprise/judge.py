@@ -28,13 +28,13 @@ HALF_90 = 1.645  # Of a 90% interval, in normal scores.
 PLAIN = -np.log(0.01)  # Evidence from which on a channel, and not the belief alone, is named.
 
 
-def surprise(model: "WorldModel", data: Episodes, budget: float | str, *, seed: int) -> Surprise:
+def surprise(model: "WorldModel", data: Episodes, budget: float | int | str, *, seed: int) -> Surprise:
     """Hold trajectories against what was expected of them; see `WorldModel.surprise`."""
     monitor, encoding = model.monitor, model.encoding
     rate = alarms_a_row(budget, model.schema, encoding.scaling.step)
     if rate < monitor.watch.rates[-1]:
         raise QuestionError(
-            f"budget: '{budget}' is one false alarm in {1 / rate:.0f} rows, and the {monitor.watch.rows} held-out rows of "
+            f"budget: '{budget}' is one false alarm in {1 / rate:.0f} rows; the {monitor.watch.rows} held-out rows of "
             f"this model tell nothing about less than one in {1 / monitor.watch.rates[-1]:.0f}"
         )
     if not any(episode.steps for episode in data):
@@ -95,7 +95,7 @@ def _expected(
     judged: Judged,
     there: Bool[np.ndarray, "episode step"],
     at: float,
-) -> Float[np.ndarray, "step unit"]:
+) -> Float[np.ndarray, "row unit"]:
     """The value at which a channel would have this normal score, native units; of categories, their chance."""
     out = []
     for index, (variable, columns) in enumerate(
@@ -113,7 +113,7 @@ def _expected(
     return np.concatenate(out, axis=1)
 
 
-def _supported(support: Support, looks: Looks, data: Episodes, encoding: Encoding) -> Bool[np.ndarray, " step"]:
+def _supported(support: Support, looks: Looks, data: Episodes, encoding: Encoding) -> Bool[np.ndarray, " row"]:
     """Whether the rows before a step, and the action that led to it, lie within what training saw."""
     actions = np.concatenate([episode.actions for episode in data])[None]
     time = np.zeros((1, actions.shape[1]))

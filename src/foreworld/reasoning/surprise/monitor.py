@@ -79,9 +79,8 @@ def fit_monitor(
                 found.setdefault(place, []).append(scores[0])
     expectation, distance = (_join(one) for one in zip(*parts, strict=True))
     standard, scores = Standard.fit(list(found.values()), len(held_out))
-    gaps = np.stack([np.isnan(episode.observations).any(0) for episode in data]).any(0)
     watch = Watch.fit(scores, sides(encoding.schema.observations))
-    return Monitor(expectation, distance, standard, watch, tuple((~gaps).tolist()))
+    return Monitor(expectation, distance, standard, watch, _complete(data))
 
 
 def _fit_member(
@@ -95,6 +94,12 @@ def _fit_member(
     distance = Distance.fit(looked[0][1])
     rows = [Rows(inputs(looks, table)[0], units, distance(looks)[0]) for table, looks, units in looked]
     return fit_expectation(*rows), distance
+
+
+def _complete(data: Episodes) -> tuple[bool, ...]:
+    """Which observed channels are never missing."""
+    known = np.concatenate([np.isfinite(episode.observations) for episode in data])
+    return tuple(np.all(known, axis=0).tolist())
 
 
 def excerpt(

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 KNOTS = 41
 FEWEST = 20  # Scores that a tail is measured on.
+PRIOR = 5.0  # Excesses of one, which is the mean of that of -log p and of log R, that a tail begins with.
 LARGEST = 7.0  # Normal scores end here, at a p of 1e-12.
 
 
@@ -117,21 +118,17 @@ class Tail(BaseModel):
         share = float(np.clip(FEWEST / known.size, 0.05, 0.5))
         start = float(np.quantile(known, 1 - share))
         above = known[known > start]
-        return cls(share=share, start=start, scale=max(float((above - start).mean()) if above.size else 0.0, 1e-6))
+        return cls(share=share, start=start, scale=float((above - start).sum() + PRIOR) / (above.size + PRIOR))
 
     @classmethod
     def through(cls, levels: Float[np.ndarray, " level"], counts: Float[np.ndarray, " level"], rows: int) -> "Tail":
         """The tail in which so many of the rows count beyond each level."""
-        known = np.flatnonzero((counts >= FEWEST / 2) & (counts <= 0.05 * rows))
-        if len(known) < 2:
-            return cls(share=0.05, start=float(levels[0]), scale=1.0)
-        first, last = known[0], known[-1]
-        scale = (
-            (levels[last] - levels[first]) / np.log(counts[first] / counts[last])
-            if counts[first] > counts[last]
-            else 1.0
-        )
-        return cls(share=float(counts[first] / rows), start=float(levels[first]), scale=float(scale))
+        first = int(np.argmax(counts <= 0.05 * rows)) if (counts <= 0.05 * rows).any() else len(counts) - 1
+        enough = np.flatnonzero(counts >= FEWEST / 2)
+        last = max(int(enough[-1]) if len(enough) else first, first)
+        fallen = np.log(max(counts[first], 0.5) / max(counts[last], 0.5))
+        scale = (levels[last] - levels[first] + 1.0) / (fallen + 1.0)
+        return cls(share=float(max(counts[first], 0.5) / rows), start=float(levels[first]), scale=float(scale))
 
     def rarity(self, scores: Float[np.ndarray, "*row"]) -> Float[np.ndarray, "*row"]:
         """-log of the share of held-out scores that are larger; below the start, the line goes on."""

@@ -57,9 +57,7 @@ class Standard(BaseModel):
     joint: Ranks
 
     @classmethod
-    def fit(
-        cls, found: Sequence[Sequence[Float[np.ndarray, "step stream"]]], members: int
-    ) -> tuple["Standard", Streams]:
+    def fit(cls, found: Sequence[Sequence[Float[np.ndarray, "_ stream"]]], members: int) -> tuple["Standard", Streams]:
         """Measure, and give the standard scores of the trajectories it was measured on.
 
         Args:
@@ -93,7 +91,7 @@ class Standard(BaseModel):
         )
         return standard, np.concatenate([scores, joint.normal(left)], axis=-1)
 
-    def judge(self, scores: Sequence[Float[np.ndarray, "member step stream"]]) -> Judged:
+    def judge(self, scores: Sequence[Float[np.ndarray, "member _ stream"]]) -> Judged:
         """Standard normal scores of an ensemble, whose mean is narrower than any of its members."""
         mean = [rank(part, self.ranks).mean(0) / np.array(self.narrow) for part in scores]
         normal = rank(pad(mean), self.pooled)
@@ -121,9 +119,7 @@ def rank(scores: Float[np.ndarray, "*row stream"], ranks: Sequence[Ranks]) -> Fl
     return np.stack([one.normal(scores[..., index]) for index, one in enumerate(ranks)], axis=-1)
 
 
-def pooling(
-    normal: Sequence[Sequence[Float[np.ndarray, "step stream"]]], members: int
-) -> tuple[list[float], list[Ranks]]:
+def pooling(normal: Sequence[Sequence[Float[np.ndarray, "_ stream"]]], members: int) -> tuple[list[float], list[Ranks]]:
     """How the mean of so many members' normal scores is distributed, from the episodes that two of them left out.
 
     The variance of a mean of M is (1 + (M - 1) r) / M, where r is the correlation of two. The shape is taken from the
