@@ -150,7 +150,7 @@ class Watch(BaseModel):
                 gathered[:, :, step] = rarity
         sudden = row >= np.minimum(level, thresholds[:, None, None])
         gathered = gathered if count == 1 else by_row[None].repeat(count, 0)
-        return [Alarms(*parts[:3], by_row, parts[3]) for parts in zip(raised, level, sudden, gathered, strict=True)]
+        return [Alarms(raised[i], level[i], sudden[i], by_row, gathered[i]) for i in range(count)]
 
 
 def _tails(scores: Float[np.ndarray, "episode step stream"], two_sided: Bool[np.ndarray, " stream"]) -> Watch:
