@@ -43,7 +43,7 @@ from glucose import interval
 RESULTS = Path(__file__).parent / "results" / "surprise"
 DOMAINS = ("weather", "process", "glucose")
 BUDGET, BUDGETS = 5.0, (2.0, 5.0, 10.0, 20.0)  # False alarms in 1000 rows.
-ONSETS = 4  # Windows of each test episode.
+ONSETS = {"weather": 8, "process": 4, "glucose": 16}  # Windows of each test episode.
 # The plant takes 6 ms a row to simulate.
 NORMAL_ROWS = {"weather": 40_000, "process": 2_500, "glucose": 40_000}
 SIZES = {"spike": (2, 4, 8), "bias": (2, 4, 8), "drift": (4, 8, 16), "stuck": (0,)}
@@ -65,7 +65,7 @@ def measure(domain: Domain, test: Sequence[str], model: WorldModel, seed: int) -
     """All windows and all false alarms of one model."""
     study, name = domain.study, domain.about.name
     recorded = collect(domain, instances=test, steps=study.steps, seed=200 + seed)
-    places = windows(recorded, study.first, study.horizon)
+    places = windows(recorded, study.first, study.horizon, ONSETS[name])
     clean = score(model, recorded, [recorded[place.episode] for place in places], places, study.horizon)
     result: dict = {"domain": name, "seed": seed, "window": study.horizon, "windows": len(places), "events": {}}
     for key, episodes, channels in events(domain, recorded, places, model, seed):
@@ -84,12 +84,12 @@ def measure(domain: Domain, test: Sequence[str], model: WorldModel, seed: int) -
     return result
 
 
-def windows(recorded: Episodes, first: int, length: int) -> list[Place]:
+def windows(recorded: Episodes, first: int, length: int, count: int) -> list[Place]:
     """Windows evenly over the rows that have some history."""
     return [
         Place(index, int(row))
         for index, episode in enumerate(recorded)
-        for row in np.linspace(first, episode.steps - length + 1, ONSETS).astype(int)
+        for row in np.linspace(first, episode.steps - length + 1, count).astype(int)
     ]
 
 

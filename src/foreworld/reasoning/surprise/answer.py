@@ -200,4 +200,5 @@ class Surprise:
 
 
 def _known(value: np.floating) -> float | None:
+    """A number that JSON has."""
     return float(value) if np.isfinite(value) else None
