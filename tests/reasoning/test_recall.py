@@ -22,7 +22,7 @@ from ..simulated import SCHEMA, episodes, pushed, tiny
 
 @pytest.fixture(scope="module")
 def model() -> WorldModel:
-    settings = {"members": 2, "horizon": 6, "steps": 120, "context": 12, "latent": 8, "hidden": 32, "noise": 2}
+    settings = {"members": 2, "horizon": 6, "steps": 240, "context": 12, "latent": 8, "hidden": 32, "noise": 2}
     return WorldModel.fit(pushed(16, 40, seed=0), config=FitConfig.model_validate(settings), progress=False)
 
 
