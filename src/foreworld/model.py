@@ -26,6 +26,7 @@ from foreworld.reasoning.imagination import Imagination
 from foreworld.reasoning.pool import bounded, pool
 from foreworld.reasoning.question import Do, build_plan
 from foreworld.reasoning.support import Support
+from foreworld.reasoning.surprise.monitor import Monitor, fit_monitor
 from foreworld.training.fit import train
 from foreworld.training.loop import Log
 from foreworld.world.config import FitConfig
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from foreworld.reasoning.plan.answer import PlanAnswer
     from foreworld.reasoning.plan.problem import Bounds
     from foreworld.reasoning.recall import Recollection
+    from foreworld.reasoning.surprise.answer import Surprise
 
 CASES = 2000  # Questions of one evaluation; more from the same episodes would hardly narrow the intervals.
 
@@ -50,6 +52,7 @@ class WorldModel:
         encoding: schema and scaling.
         network: the ensemble.
         calibration, support: what makes its intervals honest, and tells where they are not.
+        monitor: what tells a surprising row from an ordinary one.
         baselines: fitted to the same episodes, and evaluated with it always.
         log: training metrics and collapse diagnostics by step.
         about: data fingerprint and size, seed, versions.
@@ -60,6 +63,7 @@ class WorldModel:
     network: WorldNetwork
     calibration: Calibration
     support: Support
+    monitor: Monitor
     baselines: dict[str, Persistence | RidgeARX]
     log: Log
     about: dict[str, Any]
@@ -109,6 +113,7 @@ class WorldModel:
             network=network,
             calibration=calibrate(held_out, encoding, trained.config.members),
             support=fit_support(network, encoding, data, trained.held_out, seed=seed),
+            monitor=fit_monitor(network, encoding, data, trained.held_out, seed=seed),
             baselines={
                 "persistence": Persistence.fit(data, ahead, seed=seed),
                 "ridge-ARX": RidgeARX.fit(data, ahead, seed=seed),
@@ -244,6 +249,22 @@ class WorldModel:
         from foreworld.reasoning.recall import recall
 
         return recall(self, self._read(trajectory), do, at=at, horizon=horizon, members=members, seed=seed)
+
+    def surprise(self, trajectory: Any, *, budget: float | int | str = 1, seed: int = 0) -> "Surprise":
+        """Which rows, and which variables in them, are not what the rows before let expect.
+
+        Args:
+            trajectory: one or many episodes: `Episodes`, a frame or a file with the columns of the model.
+            budget: false alarms allowed: a number is for 1000 rows; text is a rate such as `2/500rows` or `1/week`.
+            seed: of the sampling.
+
+        Raises:
+            DataError: a trajectory that does not match the schema.
+            QuestionError: a budget that cannot be read or kept, or no row with another before it.
+        """
+        from foreworld.reasoning.surprise.judge import surprise
+
+        return surprise(self, self._read(trajectory), budget, seed=seed)
 
     def forecast(
         self, histories: Episodes, plan: Plan, *, members: int = 200, seed: int = 0, draws: int = DRAWS

@@ -14,6 +14,7 @@ from foreworld.errors import ArtifactError
 from foreworld.evidence.baselines import Persistence, RidgeARX
 from foreworld.reasoning.calibrate import Calibration
 from foreworld.reasoning.support import Support
+from foreworld.reasoning.surprise.monitor import Monitor
 from foreworld.world.config import FitConfig
 from foreworld.world.network import WorldNetwork
 
@@ -36,6 +37,8 @@ def save(model: "WorldModel", folder: Path) -> None:
         "model.safetensors": tensors_to_bytes(weights | {"support.references": model.support.references.numpy()}),
         "README.md": readme(model).encode(),
     }
+    watched, measured = model.monitor.state()
+    files["surprise.json"], files["surprise.safetensors"] = _json(measured), tensors_to_bytes(watched)
     for name, baseline in model.baselines.items():
         arrays, settings = baseline.state()
         files[f"{name}.json"] = _json(settings)
@@ -71,6 +74,9 @@ def load(folder: Path) -> "WorldModel":
             network=network,
             calibration=Calibration.model_validate(calibration),
             support=Support(references, threshold, config.horizon),
+            monitor=Monitor.from_state(
+                bytes_to_tensors(files["surprise.safetensors"]), json.loads(files["surprise.json"])
+            ),
             baselines=baselines,
             log=json.loads(files["log.json"]),
             about=settings["about"],
