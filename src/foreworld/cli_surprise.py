@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 _Model = Annotated[Path, typer.Argument(metavar="MODEL", help="A folder that `foreworld fit` wrote.")]
 _Stream = Annotated[Path, typer.Argument(metavar="TABLE", help="What happened, in one episode or in many.")]
 _Budget = Annotated[str, option("RATE", "False alarms allowed: 1 (in 1000 rows), 2/500rows, 1/week or 3/24h.")]
-_Seed = Annotated[int, option("N", "The same seed gives the same answer, bit for bit.", min=0)]
 _File = Annotated[Path | None, option("FILE", "Write p-values, expected and seen as .parquet or .csv.", "--out")]
 _Plot = Annotated[Path | None, option("FILE", "Draw the first episode with an alarm as .png, .svg or .pdf.")]
 _Json = Annotated[bool, typer.Option("--json", help="Print the alarms as JSON.")]
@@ -29,7 +28,6 @@ def surprise(
     model: _Model,
     stream: _Stream,
     budget: _Budget = "1",
-    seed: _Seed = 0,
     out: _File = None,
     plot: _Plot = None,
     json: _Json = False,
@@ -53,7 +51,7 @@ def surprise(
 
     from foreworld.model import WorldModel
 
-    answer = WorldModel.load(model).surprise(stream, budget=budget, seed=seed)
+    answer = WorldModel.load(model).surprise(stream, budget=budget)
     frame, summary = answer.to_frame(), answer.summary()
     if plot is not None:
         _draw(answer, plot)

@@ -250,13 +250,12 @@ class WorldModel:
 
         return recall(self, self._read(trajectory), do, at=at, horizon=horizon, members=members, seed=seed)
 
-    def surprise(self, trajectory: Any, *, budget: float | int | str = 1, seed: int = 0) -> "Surprise":
+    def surprise(self, trajectory: Any, *, budget: float | int | str = 1) -> "Surprise":
         """Which rows, and which variables in them, are not what the rows before let expect.
 
         Args:
             trajectory: one or many episodes: `Episodes`, a frame or a file with the columns of the model.
             budget: false alarms allowed: a number is for 1000 rows; text is a rate such as `2/500rows` or `1/week`.
-            seed: of the sampling.
 
         Raises:
             DataError: a trajectory that does not match the schema.
@@ -264,7 +263,7 @@ class WorldModel:
         """
         from foreworld.reasoning.surprise.judge import surprise
 
-        return surprise(self, self._read(trajectory), budget, seed=seed)
+        return surprise(self, self._read(trajectory), budget)
 
     def forecast(
         self, histories: Episodes, plan: Plan, *, members: int = 200, seed: int = 0, draws: int = DRAWS

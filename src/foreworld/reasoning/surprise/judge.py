@@ -28,7 +28,7 @@ HALF_90 = 1.645  # Of a 90% interval, in normal scores.
 PLAIN = -np.log(0.01)  # Evidence from which on a channel, and not the belief alone, is named.
 
 
-def surprise(model: "WorldModel", data: Episodes, budget: float | int | str, *, seed: int) -> Surprise:
+def surprise(model: "WorldModel", data: Episodes, budget: float | int | str) -> Surprise:
     """Hold trajectories against what was expected of them; see `WorldModel.surprise`."""
     monitor, encoding = model.monitor, model.encoding
     rate = alarms_a_row(budget, model.schema, encoding.scaling.step)
@@ -41,7 +41,7 @@ def surprise(model: "WorldModel", data: Episodes, budget: float | int | str, *, 
         raise QuestionError("there is no row with another before it, so nothing to be surprised at")
     data = Episodes(data.schema, tuple(episode for episode in data if episode.steps), data.backend)
     carried, unjudged = carry(data, monitor.complete)
-    seen = monitor.see(model.network, encoding, carried, seed=seed)
+    seen = monitor.see(model.network, encoding, carried)
     scores = np.where(unjudged, np.nan, seen.scores)
     judged = monitor.standard.judge(by_episode(scores, seen.table))
     alarms = monitor.watch.run(judged.scores, np.array([monitor.watch.threshold(rate)]))[0]

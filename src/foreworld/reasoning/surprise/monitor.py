@@ -40,9 +40,9 @@ class Monitor:
     watch: Watch
     complete: tuple[bool, ...]
 
-    def see(self, network: WorldNetwork, encoding: Encoding, data: Episodes, *, seed: int) -> Seen:
+    def see(self, network: WorldNetwork, encoding: Encoding, data: Episodes) -> Seen:
         """Look at trajectories."""
-        return see(network, encoding, data, self.expectation, self.distance, seed=seed)
+        return see(network, encoding, data, self.expectation, self.distance)
 
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Arrays and settings, from which `from_state` makes it again."""
@@ -72,9 +72,9 @@ def fit_monitor(
         alone = only(network, encoding, member)
         shown = excerpt(data, np.setdiff1d(np.arange(len(data)), fold), LEARN, rng)[1]
         places, left = excerpt(data, fold, HELD_OUT // len(asked), rng)
-        parts.append(_fit_member(alone, encoding, shown, left, seed=seed + member))
+        parts.append(_fit_member(alone, encoding, shown, left))
         if asked[tuple(fold.tolist())] == member:
-            seen = see(alone, encoding, left, *parts[-1], seed=seed + member)
+            seen = see(alone, encoding, left, *parts[-1])
             for place, scores in zip(places, by_episode(seen.scores, seen.table), strict=True):
                 found.setdefault(place, []).append(scores[0])
     expectation, distance = (_join(one) for one in zip(*parts, strict=True))
@@ -84,13 +84,13 @@ def fit_monitor(
 
 
 def _fit_member(
-    alone: WorldNetwork, encoding: Encoding, shown: Episodes, left: Episodes, *, seed: int
+    alone: WorldNetwork, encoding: Encoding, shown: Episodes, left: Episodes
 ) -> tuple[Expectation, Distance]:
     """What one member expects, and how its beliefs err, from episodes it was shown; those it left out are a check."""
     looked = []
     for episodes in (shown, left):
         table = tabulate(episodes, encoding)
-        looked.append((table, look(alone, encoding, table, seed=seed), seen_units(episodes, encoding, table)))
+        looked.append((table, look(alone, encoding, table), seen_units(episodes, encoding, table)))
     distance = Distance.fit(looked[0][1])
     rows = [Rows(inputs(looks, table)[0], units, distance(looks)[0]) for table, looks, units in looked]
     return fit_expectation(*rows), distance

@@ -78,12 +78,10 @@ def see(
     data: Episodes,
     expectation: Expectation,
     distance: Distance,
-    *,
-    seed: int,
 ) -> Seen:
     """Look at trajectories, and say how far each row is from what was expected of it."""
     table = tabulate(data, encoding)
-    looks = look(network, encoding, table, seed=seed)
+    looks = look(network, encoding, table)
     steps = looks.mean.shape[1]
     parts = [expectation(inputs(looks, table, slice(at, at + ROWS))) for at in range(0, max(steps, 1), ROWS)]
     expected = Expected(*(np.concatenate([getattr(part, name) for part in parts], 1) for name in ("mean", "width")))
