@@ -4,7 +4,7 @@ import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -20,20 +20,21 @@ from foreworld.data.table import read, read_planned
 from foreworld.errors import QuestionError, TrainingError
 from foreworld.evidence.baselines import Persistence, RidgeARX
 from foreworld.reasoning.calibrate import Calibration
-from foreworld.reasoning.forecast import encode_now, sample
-from foreworld.reasoning.held_out import DRAWS, calibrate, fit_support, forecast_held_out
+from foreworld.reasoning.forecast import draw, encode_now
+from foreworld.reasoning.held_out import calibrate, fit_support, forecast_held_out
 from foreworld.reasoning.imagination import Imagination
 from foreworld.reasoning.pool import pool
 from foreworld.reasoning.question import Do, build_plan
 from foreworld.reasoning.support import Support
 from foreworld.training.fit import train
 from foreworld.training.loop import Log
+from foreworld.world.build import Network
 from foreworld.world.config import FitConfig
-from foreworld.world.network import WorldNetwork
 
 if TYPE_CHECKING:
     from foreworld.evidence.evaluate import Evaluation
     from foreworld.reasoning.plan.answer import PlanAnswer
+    from foreworld.reasoning.plan.make import Model
     from foreworld.reasoning.plan.problem import Bounds
 
 CASES = 2000  # Questions of one evaluation; more from the same episodes would hardly narrow the intervals.
@@ -55,7 +56,7 @@ class WorldModel:
 
     config: FitConfig
     encoding: Encoding
-    network: WorldNetwork
+    network: Network
     calibration: Calibration
     support: Support
     baselines: dict[str, Persistence | RidgeARX]
@@ -79,7 +80,8 @@ class WorldModel:
         Args:
             data: at least two episodes.
             seed: decides everything; the same seed, thread count and device give the same bits.
-            objective: what is predicted; `jepa` is the only one so far.
+            objective: what is predicted: `jepa`, or one of those that it is to be compared with, see
+                `foreworld.world.build`.
             horizon: steps to look ahead; that of the configuration by default, and at most half a typical episode.
             config: every other setting; the defaults are meant to do.
             checkpoint: a folder for the state of training, from which an interrupted run resumes.
@@ -200,10 +202,12 @@ class WorldModel:
         from foreworld.reasoning.plan.make import PLANNERS, make_plan
         from foreworld.reasoning.plan.problem import Task
 
+        if not self.config.objective.startswith("jepa"):
+            raise QuestionError(f"plans are made by a model of the objective jepa, not {self.config.objective}")
         if planner not in PLANNERS:
             raise QuestionError(f"there is no planner '{planner}'; there are {', '.join(PLANNERS)}")
         return make_plan(
-            self,
+            cast("Model", self),
             self._read(history),
             Task(goal, tuple(limits), dict(bounds or {}), dict(rates or {}), tuple(integers), every),
             horizon=self.config.horizon if horizon is None else horizon,
@@ -217,20 +221,31 @@ class WorldModel:
         self, histories: Episodes, plan: Plan, *, members: int = 200, seed: int = 0
     ) -> Float[np.ndarray, "member episode step target"]:
         """Calibrated futures of the targets in native units; `members` of them, spread over the ensemble."""
-        beliefs = encode_now(self.network, histories, self.encoding)
-        draws = max(DRAWS, -(-members // self.config.members))
-        drawn = sample(self.network, beliefs, histories, plan, self.encoding, draws=draws, seed=seed)
+        return self.bounded(self.unbounded(histories, plan, members=members, seed=seed))
+
+    def unbounded(
+        self, histories: Episodes, plan: Plan, *, members: int = 200, seed: int = 0
+    ) -> Float[np.ndarray, "member episode step target"]:
+        """The same before it is cut at the physical bounds of the schema."""
+        draws = max(self.config.draws, -(-members // self.config.members))
+        return self.calibrated(draw(self.network, histories, plan, self.encoding, draws=draws, seed=seed), members)
+
+    def calibrated(
+        self, drawn: Float[np.ndarray, "network draw episode step target"], members: int
+    ) -> Float[np.ndarray, "member episode step target"]:
+        """Futures of the networks in scaled units, as futures of the ensemble in native ones."""
         centre, scale = self.encoding.scaling.of(self.schema.targets)
         calibrated = np.stack([self.calibration.apply(futures * scale + centre) for futures in drawn])
         together = calibrated.swapaxes(0, 1).reshape(-1, *drawn.shape[2:])[:members]
         averaged = pool(calibrated, members)
         # Quantiles of categories cannot be averaged; their futures are thrown together.
         continuous = [variable.kind == "continuous" for variable in self.schema.targets]
-        return self._bounded(np.where(continuous, averaged, together))
+        return np.where(continuous, averaged, together)
 
-    def _bounded(
+    def bounded(
         self, samples: Float[np.ndarray, "member episode step target"]
     ) -> Float[np.ndarray, "member episode step target"]:
+        """Cut at the physical bounds of the schema."""
         low = [-np.inf if variable.low is None else variable.low for variable in self.schema.targets]
         high = [np.inf if variable.high is None else variable.high for variable in self.schema.targets]
         return np.clip(samples, np.array(low), np.array(high))

@@ -14,8 +14,8 @@ from foreworld.errors import ArtifactError
 from foreworld.evidence.baselines import Persistence, RidgeARX
 from foreworld.reasoning.calibrate import Calibration
 from foreworld.reasoning.support import Support
+from foreworld.world.build import build_network
 from foreworld.world.config import FitConfig
-from foreworld.world.network import WorldNetwork
 
 if TYPE_CHECKING:
     from foreworld.model import WorldModel
@@ -59,7 +59,7 @@ def load(folder: Path) -> "WorldModel":
             name: torch.from_numpy(value) for name, value in bytes_to_tensors(files["model.safetensors"]).items()
         }
         references = tensors.pop("support.references")
-        network = WorldNetwork(config, encoding, seed=0).requires_grad_(False)
+        network = build_network(config, encoding, seed=0).requires_grad_(False)
         network.load_state_dict(tensors)
         baselines = {
             name: kind.from_state(bytes_to_tensors(files[f"{name}.safetensors"]), json.loads(files[f"{name}.json"]))

@@ -11,10 +11,10 @@ from foreworld.data.scaling import Encoding
 from foreworld.data.tabulate import Table
 from foreworld.errors import TrainingError
 from foreworld.training.checkpoint import Checkpoint
+from foreworld.world.build import OBJECTIVES, build_network
 from foreworld.world.config import FitConfig
 from foreworld.world.diagnostics import diagnose
 from foreworld.world.network import WorldNetwork
-from foreworld.world.objective import OBJECTIVES
 
 LOG_EVERY = 20
 DIAGNOSE_EVERY = 100
@@ -39,8 +39,8 @@ class Trainer:
         seed: int,
     ):
         self.config, self.seed = config, seed
-        self.network = WorldNetwork(config, encoding, seed=seed)
-        self.average = WorldNetwork(config, encoding, seed=seed).requires_grad_(False)
+        self.network = build_network(config, encoding, seed=seed, table=table)
+        self.average = build_network(config, encoding, seed=seed, table=table).requires_grad_(False)
         decayed = [p for name, p in self.network.named_parameters() if name.endswith("weight")]
         others = [p for name, p in self.network.named_parameters() if not name.endswith("weight")]
         self.optimiser = torch.optim.AdamW(
@@ -91,7 +91,7 @@ class Trainer:
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
         for group in self.optimiser.param_groups:
             group["lr"] = self._learning_rate()
-        terms = OBJECTIVES[self.config.objective](
+        terms = OBJECTIVES[self.config.objective].loss(
             self.network, self.sampler.batch(self.step, horizon), self.config, generator
         )
         self.optimiser.zero_grad(set_to_none=True)
@@ -127,5 +127,6 @@ class Trainer:
         """Score of the averaged weights on held-out episodes, and the collapse diagnostics."""
         batch = self.validation.batch(0, self.config.horizon)
         generator = torch.Generator().manual_seed(0)
-        terms = OBJECTIVES[self.config.objective](self.average, batch, self.config, generator)
-        return {"validation": float(terms["grounding"].mean())} | diagnose(self.average, batch)
+        terms = OBJECTIVES[self.config.objective].loss(self.average, batch, self.config, generator)
+        measured = diagnose(self.average, batch) if isinstance(self.average, WorldNetwork) else {}
+        return {"validation": float(terms["grounding"].mean())} | measured
