@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from foreworld import __version__, cli_domains, cli_models, cli_plan
+from foreworld import __version__, cli_bench, cli_domains, cli_models, cli_plan
 from foreworld.cli_output import printable, say
 from foreworld.errors import ForeworldError
 
@@ -79,5 +79,6 @@ for _command in (
     cli_domains.domains,
     cli_domains.collect,
     cli_domains.demo,
+    cli_bench.bench,
 ):
     app.command()(_guarded(_command))

@@ -74,6 +74,7 @@ class WorldModel:
         config: FitConfig | None = None,
         checkpoint: str | Path | None = None,
         progress: bool | None = None,
+        baselines: Mapping[str, Persistence | RidgeARX] | None = None,
     ) -> "WorldModel":
         """Train an ensemble, calibrate it on the episodes each member left out, and fit the baselines beside it.
 
@@ -86,6 +87,7 @@ class WorldModel:
             config: every other setting; the defaults are meant to do.
             checkpoint: a folder for the state of training, from which an interrupted run resumes.
             progress: a progress bar; by default on a terminal only.
+            baselines: fitted to the same data already; by default they are fitted here.
 
         Raises:
             TrainingError: too few episodes, an impossible setting, a diverged loss, or a checkpoint of another run.
@@ -112,7 +114,9 @@ class WorldModel:
             baselines={
                 "persistence": Persistence.fit(data, ahead, seed=seed),
                 "ridge-ARX": RidgeARX.fit(data, ahead, seed=seed),
-            },
+            }
+            if baselines is None
+            else dict(baselines),
             log=trained.log,
             about={
                 "data": data.fingerprint,

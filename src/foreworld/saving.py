@@ -64,6 +64,7 @@ def load(folder: Path) -> "WorldModel":
         baselines = {
             name: kind.from_state(bytes_to_tensors(files[f"{name}.safetensors"]), json.loads(files[f"{name}.json"]))
             for name, kind in BASELINES.items()
+            if f"{name}.json" in files
         }
         return WorldModel(
             config=config,

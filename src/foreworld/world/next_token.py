@@ -76,7 +76,8 @@ class TokenNetwork(Autoregressive):
         self.gains = nn.Parameter(torch.randn(members, len(told), hidden, generator=generator))
         self.slots = nn.Parameter(0.5 * torch.randn(members, self.width, hidden, generator=generator))
         self.blocks = nn.ModuleList(Block(members, hidden, HEADS, generator=generator) for _ in range(DEPTH))
-        self.out = Linear(members, hidden, self.codec.size, generator=generator)
+        if text:
+            self.out = Linear(members, hidden, self.codec.size, generator=generator)
         if table is not None:
             self._fit(table)
 
@@ -185,9 +186,12 @@ class TokenNetwork(Autoregressive):
         self, x: Float[Tensor, "member *batch place hidden"], place: int | None = None
     ) -> Float[Tensor, "member *batch place token"]:
         """Of the token that follows; of all observations, or of one place among their tokens."""
-        logits = self.out(nn.functional.layer_norm(x, x.shape[-1:]))
+        normed = nn.functional.layer_norm(x, x.shape[-1:])
         if not isinstance(self.codec, Bins):
-            return logits
+            return self.out(normed)
+        # Output weights of bins are their embeddings, as in GPT-2: bins that are alike to read are alike to predict.
+        flat = normed.reshape(len(x), -1, x.shape[-1]) @ self.symbols.mT / math.sqrt(x.shape[-1])
+        logits = flat.reshape(*x.shape[:-1], -1)
         used = self.codec.used[0] if place is None else self.codec.used[0, place]
         return torch.where(torch.arange(self.codec.size) < used[..., None], logits, -1e9)
 
