@@ -27,7 +27,7 @@ def bench(
     out: _Out = Path("bet"),
     seeds: _Seeds = 1,
     quick: _Quick = False,
-    engine: _Engine = "serial",
+    engine: _Engine = "process",
     workers: _Workers = None,
     only: _Only = None,
     json: _Json = False,

@@ -46,6 +46,7 @@ def _map(results: Frame) -> list[Bar]:
     rows = results[results.question == "map"]
     if not len(rows):
         return []
+    rows = rows[rows.metric.isin(["lost, encoded", "lost, imagined"])]
     read = 1 - rows.groupby(["metric", "setting", "contender"]).value.mean().unstack()
     least = read[OURS].min()
     others = read.drop(columns=OURS).max(axis=1) - read[OURS]

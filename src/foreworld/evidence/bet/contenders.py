@@ -63,18 +63,36 @@ CONTENDERS: dict[str, Contender] = {
     "ridge-ARX": Contender("floor", "a linear model, tuned"),
     "persistence": Contender("floor", "the last value seen: no plan has an effect"),
 }
+THEOREM = {
+    "jepa, isotropic": _network(
+        "ablation",
+        "the setting of the theorem: as many dimensions as latents, SIGReg, no grounding",
+        "jepa",
+        latent=2,
+        regulariser="sigreg",
+        regulariser_weight=0.02,
+        grounding_weight=0.0,
+        score="squared",
+    )
+}
+"""Beside the contenders in question 2."""
 FIELD = "field: "
 """How the baselines of a domain's own field are named, after the name of the domain's."""
 
 
-def names(domain: Domain | None = None) -> list[str]:
-    """All contenders, and those of the domain's field."""
-    return [*CONTENDERS, *(FIELD + name for name in (domain.baselines if domain else ()))]
+def names(scale: Scale, domain: Domain | None = None) -> list[str]:
+    """The contenders of a run, and those of a domain's field."""
+    kept = [
+        name
+        for name, contender in CONTENDERS.items()
+        if scale.ablations or contender.family != "ablation" or name == "jepa, no grounding"
+    ]
+    return [*kept, *(FIELD + name for name in (domain.baselines if domain else ()))]
 
 
 def of(name: str) -> Contender:
     """A contender by name."""
-    return CONTENDERS.get(name) or Contender("floor", "what the field would use")
+    return (CONTENDERS | THEOREM).get(name) or Contender("floor", "what the field would use")
 
 
 @dataclass(frozen=True)
@@ -117,7 +135,7 @@ def fit(
     """Train a contender.
 
     Args:
-        name: one of `names(domain)`.
+        name: one of `names(scale, domain)`.
         data: to learn from.
         horizon: steps to look ahead.
         scale: of the run.
@@ -126,16 +144,18 @@ def fit(
         changes: of the settings of a network: what tuning chose, or what a question asks for.
     """
     began = time.perf_counter()
+    forecaster: Forecaster
     facts: dict[str, float] = {}
     if of(name).network:
         config = configuration(name, scale, data, horizon, **(changes or {}))
         facts = matched(config, data)[1]
-        facts["flops"] = config.steps * training_flops(config, data)
+        each = training_flops(config, data)
         began = time.perf_counter()
         quick = {"persistence": Persistence.fit(data, config.horizon, seed=seed)}
-        forecaster: Forecaster = WorldModel.fit(
+        model = WorldModel.fit(
             data, seed=seed, objective=config.objective, config=config, progress=False, baselines=quick
         )
+        forecaster, facts["flops"] = model, each * model.log[-1]["step"]
     elif name == "LightGBM":
         forecaster = Boosted.fit(data, horizon, seed=seed)
     elif name.startswith(FIELD):

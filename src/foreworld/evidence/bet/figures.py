@@ -51,11 +51,17 @@ def hallucination_by_horizon(results: Frame) -> Picture:
     titles = ("in distribution", "under shift")
     names = [name for name in (*SHOWN, "next token, text", "ridge-ARX") if name in set(rows.contender)]
     for axes, part, title in zip(panels, (rows[familiar], rows[~familiar]), titles, strict=True):
-        last = part.groupby("domain").horizon.transform("max")
-        part = part.assign(ahead=(part.horizon / last).round(2))
+        order = part.groupby("domain").horizon.rank(method="dense")
+        part = part.assign(ahead=order / order.groupby(part.domain).transform("max"))
         for index, name in enumerate(names):
             means = part[part.contender == name].groupby(["domain", "ahead"]).value.mean().groupby("ahead").mean()
-            axes.plot(means.index, means, color=style.colour(index), linestyle=style.line(index), label=name)
+            axes.plot(
+                means.index,
+                means,
+                color=style.colour(index),
+                linestyle=style.line(index + index // len(style.COLOURS)),
+                label=name,
+            )
         style.dress(axes, x="share of the horizon", y="rate" if title == titles[0] else "", title=title)
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False, fontsize=9)
@@ -80,7 +86,14 @@ def cheaper(results: Frame) -> Picture:
         both = both.assign(value=both.value / both.domain.map(base))
         for index, name in enumerate(n for n in (*SHOWN, "ridge-ARX", "LightGBM") if n in set(part.contender)):
             mine = both[both.contender == name].groupby(["domain", "share"]).value.mean().groupby("share").mean()
-            axes.plot(mine.index, mine, marker="o", color=style.colour(index), linestyle=style.line(index), label=name)
+            axes.plot(
+                mine.index,
+                mine,
+                marker="o",
+                color=style.colour(index),
+                linestyle=style.line(index + index // len(style.COLOURS)),
+                label=name,
+            )
         axes.set_xscale("log")
         axes.set_yscale("log")
         style.dress(axes, x=f"share of {axis}", y="CRPS / ridge-ARX on all" if axis == "trajectories" else "")
@@ -109,7 +122,13 @@ def risk_coverage(results: Frame) -> Picture:
             curves.append(np.interp(np.linspace(0.05, 1, 20), np.linspace(0, 1, len(curve)), curve))
         if curves:
             x = np.linspace(0.05, 1, 20)
-            axes.plot(x, np.mean(curves, 0), color=style.colour(index), linestyle=style.line(index), label=name)
+            axes.plot(
+                x,
+                np.mean(curves, 0),
+                color=style.colour(index),
+                linestyle=style.line(index + index // len(style.COLOURS)),
+                label=name,
+            )
     style.dress(axes, x="share of cases answered, the surest first", y="risk / mean risk")
     axes.legend(frameon=False, fontsize=9)
     caption = "Risk and coverage, in distribution and shifts together; lower on the left is better. Mean over domains."

@@ -16,24 +16,17 @@ from foreworld.data.episodes import Episodes
 from foreworld.evidence.bet import contenders, states
 from foreworld.evidence.bet.rows import Rows
 from foreworld.evidence.bet.scale import Scale
-from foreworld.evidence.bet.systems import MIXINGS, latents
+from foreworld.evidence.bet.systems import latents
 from foreworld.model import WorldModel
 
 QUESTION = "identifiability"
-ISOTROPIC = "jepa, isotropic"
-THEORY = {
-    "latent": 2,
-    "regulariser": "sigreg",
-    "regulariser_weight": 0.02,
-    "grounding_weight": 0.0,
-    "score": "squared",
-}
+(ISOTROPIC,) = contenders.THEOREM
 
 
 def pieces(scale: Scale) -> dict[str, dict[str, Any]]:
     """What is asked, by name."""
-    found: dict[str, dict[str, Any]] = {f"{name}": {"mixing": name} for name in MIXINGS}
-    found |= {f"{name}, with actions": {"mixing": name, "pushed": True} for name in MIXINGS}
+    found: dict[str, dict[str, Any]] = {f"{name}": {"mixing": name} for name in scale.mixings}
+    found |= {f"{name}, with actions": {"mixing": name, "pushed": True} for name in scale.mixings}
     sweep = {f"swirl, shape {shape:g}": {"mixing": "swirl", "shape": shape} for shape in scale.shapes if shape != 2.0}
     return found | sweep
 
@@ -45,9 +38,7 @@ def run(contender: str, piece: str, scale: Scale, *, seed: int, changes: Mapping
         latents(**pieces(scale)[piece], rows=rows, episodes=count, seed=number)
         for count, number in ((episodes, 3000 + seed), (episodes // 2, 4000 + seed))
     ]
-    named = "jepa" if contender == ISOTROPIC else contender
-    settings = dict(changes or {}) | (THEORY if contender == ISOTROPIC else {})
-    fitted = contenders.fit(named, drawn[0][0], 12, scale, seed=seed, changes=settings)
+    fitted = contenders.fit(contender, drawn[0][0], 12, states.uncalibrated(scale), seed=seed, changes=changes)
     found = Rows()
     assert fitted.model is not None
     states.score(found, QUESTION, piece, fitted.model, drawn[0], drawn[1], seed=seed)

@@ -31,7 +31,7 @@ def run(contender: str, where: str, scale: Scale, *, seed: int, changes: Mapping
         oscillator(amplitude, persistence, rows=rows, episodes=count, seed=number, world=seed)
         for count, number in ((episodes, 1000 + seed), (episodes // 2, 2000 + seed))
     ]
-    fitted = contenders.fit(contender, drawn[0][0], 12, scale, seed=seed, changes=changes)
+    fitted = contenders.fit(contender, drawn[0][0], 12, states.uncalibrated(scale), seed=seed, changes=changes)
     found = Rows()
     assert fitted.model is not None
     states.score(found, QUESTION, where, fitted.model, drawn[0], drawn[1], seed=seed)

@@ -50,6 +50,8 @@ CAVEATS = (
     "Token contenders answer fewer questions; all comparisons are made on the questions that both have answered.",
     "The gates of the gated generative model are built after the abstract of arXiv 2603.14131; its body was not read.",
     "The best of a family is chosen in each cell after the fact, which favours the family, not the world model.",
+    "A linear probe reads whatever a network keeps: 32 numbers in a belief, and as many as its hidden layer in the "
+    "state of the recurrent network and of the transformers, which favours these in questions 1 and 2.",
     "Intervals of networks are calibrated on held-out episodes, all by the same method; those of LightGBM are not.",
 )
 
@@ -127,7 +129,7 @@ def _questions(results: Frame) -> list[Section]:
     asked = set(results.question)
     sections = []
     if "map" in asked:
-        sections.append(Section("1 Noise and persistence", [figures.noise_map(results)]))
+        sections.append(Section("1 Noise and persistence", [figures.noise_map(results), _frozen(results)]))
     if "identifiability" in asked:
         sections.append(Section("2 Identifiability", [_identified(results)]))
     if "levels" in asked:
@@ -167,6 +169,19 @@ def _table(frame: Frame, results: Frame, form: str = "{:.3g}") -> list[dict[str,
         }
         for name, row in frame.iterrows()
     ]
+
+
+def _frozen(results: Frame) -> Table:
+    rows = results[(results.question == "map") & results.metric.str.startswith("lost")]
+    read = 1 - rows.groupby(["contender", "metric"]).value.agg(["mean", "max"]).unstack()
+    read.columns = [
+        f"{name.removeprefix('lost, ')}, {'mean' if part == 'mean' else 'least'}" for part, name in read.columns
+    ]
+    caption = (
+        "R2 over the map: from encoded states; from imagined ones; and from imagined ones with a probe that has seen "
+        "encoded ones alone (frozen), which only latent prediction trains for. `Least` is over single episodes."
+    )
+    return Table(_table(read, results, "{:.2f}"), caption)
 
 
 def _identified(results: Frame) -> Table:
@@ -242,7 +257,8 @@ def _cost(results: Frame) -> Table:
                 "parameters": f"{cost['parameters']:,.0f}" if "parameters" in cost else "-",
                 "of jepa's": "-" if share is None else f"{share['min']:.2f} to {share['max']:.2f}",
                 "training TFLOP": f"{cost['flops'] / 1e12:.2f}" if "flops" in cost else "-",
-                "seconds": f"{cost['seconds']:.0f}" if "seconds" in cost else "-",
+                "seconds to train": f"{cost['seconds']:.0f}" if "seconds" in cost else "-",
+                "ms a question": f"{1000 * cost['seconds a question']:.1f}" if "seconds a question" in cost else "-",
             }
         )
     return Table(table, f"Mean over domains and seeds; {OURS} is the default. Seconds are those of a shared core.")

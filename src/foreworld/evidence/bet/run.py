@@ -1,16 +1,18 @@
 """Runs the bet cell by cell: what is there already is not run again, and a killed run loses no more than one cell."""
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
 from foreworld.domains import registry
-from foreworld.domains.engine import Make, open_engine
+from foreworld.domains.engine import open_workers
 from foreworld.errors import TrainingError
 from foreworld.evidence.bet import (
     cells,
@@ -88,10 +90,12 @@ def ask_world(world: World, contender: str, changes: Mapping[str, Any]) -> Rows:
         contender, world.training, world.horizon, scale, seed=seed, domain=world.domain, changes=changes
     )
     few = scale.few if contenders.of(contender).slow else scale.cases
-    rows = Rows()
+    rows, spent = Rows(), []
     for setting, every in world.settings():
         cases, places = fewer(every, few)
+        began = time.perf_counter()
         answer = ask(fitted, cases, members=scale.futures, seed=seed)
+        spent.append((time.perf_counter() - began) / len(cases.truth))
         if setting == FAMILIAR:
             interventions.score_levels(rows, world.policy, answer, cases, places, world.unit)
         shift.score(rows, _named(world, setting), answer, cases, places, world.unit)
@@ -104,7 +108,7 @@ def ask_world(world: World, contender: str, changes: Mapping[str, Any]) -> Rows:
         interventions.score_effects(
             rows, world.policy, (answers[0], answers[1]), (both[0][0], both[1][0]), both[0][1], world.unit
         )
-    for name, value in fitted.facts.items():
+    for name, value in {**fitted.facts, "seconds a question": float(np.median(spent))}.items():
         rows.one("cost", world.policy, name, value)
     return rows
 
@@ -117,14 +121,14 @@ def _named(world: World, setting: str) -> str:
 def plan(scale: Scale, seeds: Sequence[int]) -> tuple[list[Cell], list[Cell]]:
     """The cells of a run: those of tuning, which come first, and all others."""
     tuned, others = [], []
-    networks = [name for name, contender in contenders.CONTENDERS.items() if contender.network]
+    networks = [name for name in contenders.names(scale) if contenders.of(name).network]
     for domain in scale.domains:
         simulator = registry.simulator(domain)
         if scale.trials:
             tuned += [Cell("tuning", domain, name, TUNING_SEED, simulator.policies[0]) for name in networks]
         for seed in seeds:
-            for policy in policies(domain, simulator):
-                others += [Cell("world", domain, name, seed, policy) for name in contenders.names(simulator)]
+            for policy in policies(domain, simulator)[: scale.policies]:
+                others += [Cell("world", domain, name, seed, policy) for name in contenders.names(scale, simulator)]
     for seed in seeds:
         places = [noise_map.place(a, p) for a in scale.grid[0] for p in scale.grid[1]]
         others += [Cell("map", "oscillator", name, seed, place) for place in places for name in networks]
@@ -134,7 +138,7 @@ def plan(scale: Scale, seeds: Sequence[int]) -> tuple[list[Cell], list[Cell]]:
         ]
         for domain in scale.domains:
             pieces = cheaper.pieces(scale, registry.simulator(domain).schema)
-            learnt = [name for name in contenders.CONTENDERS if contenders.of(name).family != "ablation"]
+            learnt = [name for name in contenders.names(scale) if contenders.of(name).family != "ablation"]
             others += [Cell("cheaper", domain, name, seed, piece) for piece in pieces for name in learnt]
     # Seed by seed, so that a run that is stopped has whole tables.
     return tuned, sorted(others, key=lambda cell: cell.seed)
@@ -162,14 +166,14 @@ def run(
     """
     stages = plan(scale, seeds)
     wanted = [[cell for cell in stage if not kinds or cell.kind in (*kinds, "tuning")] for stage in stages]
-    make = cast(Make, partial(Bench, scale, folder))
     total, done = sum(map(len, wanted)), 0
-    with open_engine(make, engine, workers) as at_work, progress_bar("cells", total, progress) as report:
+    make = partial(Bench, scale, folder)
+    with open_workers(make, engine, workers) as (work, count), progress_bar("cells", total, progress) as report:
         for stage in wanted:
             missing = [cell for cell in stage if not cell.path(folder, scale).exists()]
             done += len(stage) - len(missing)
-            for some in _chunks(missing, at_work.shares):
-                at_work.run(Bench.do, [{"cell": cell} for cell in some])
+            for some in _chunks(missing, count):
+                work(Bench.do, [{"cell": cell} for cell in some])
                 done += len(some)
                 report(done, {})
     return gather(folder, scale, [cell for stage in wanted for cell in stage])

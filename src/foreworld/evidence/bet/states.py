@@ -1,24 +1,29 @@
 """How well the true state of a system can be read, linearly, from what a network holds of it."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from foreworld.data.episodes import Episodes
 from foreworld.data.plan import cut
 from foreworld.data.tabulate import encode_histories, encode_plan
 from foreworld.evidence.bet.rows import Rows
+from foreworld.evidence.bet.scale import Scale
 from foreworld.model import WorldModel
 from foreworld.reasoning.forecast import encode_now, invent, stratified
 from foreworld.world.network import WorldNetwork
 
 AHEAD = 8  # steps that a state is imagined for
 SETTLING = 8  # rows that an encoder is given before it is asked
-RIDGE = 1e-3
-DRAWS = 16
+RIDGE = 1e-2
+DRAWS = 8
 
-State = Float[np.ndarray, "episode row state"]
+CALIBRATION = 8  # questions, and draws of each: intervals play no part here
+
+State = Float[np.ndarray, "_ _ state"]
 
 
 def score(
@@ -31,11 +36,14 @@ def score(
     *,
     seed: int,
 ) -> None:
-    """Share of the variance of the true state that a linear probe loses, by test episode: encoded, and imagined.
+    """Share of the variance of the true state that a linear probe loses, by test episode. R2 is one less the mean.
 
-    The probe of each member learns from its encoded states of the training episodes alone. It is then frozen and reads
-    encoded states of the test episodes, and states imagined AHEAD steps under the actions that were taken, mean over
-    the noise. R2 is one less the mean.
+    Probes learn from the training episodes alone, a probe a member.
+    encoded: learnt from encoded states, and read from encoded ones.
+    imagined: learnt from and read from states that are imagined AHEAD steps under the actions that were taken, mean
+        over the noise.
+    frozen: learnt from encoded states, and read from imagined ones. This asks in addition that the two lie in the same
+        place, which latent prediction trains for and the others do not.
     """
     spread = test[1].std((0, 1))
     groups = [str(episode.id) for episode in test[0]]
@@ -44,16 +52,25 @@ def score(
     told = np.stack([_apply(probe, states) for probe, states in zip(probes, found, strict=True)])
     lost = np.square((told - test[1][:, SETTLING:]) / spread).mean((0, 2, 3))
     rows.add(question, setting, "lost, encoded", lost, groups)
-    last = test[1].shape[1] - AHEAD
-    origins = [(index, row) for index in range(len(test[0])) for row in range(SETTLING, last, AHEAD // 2)]
-    ahead = imagined(model, test[0], origins, seed).numpy()
-    truth = np.stack([test[1][index, row + AHEAD] for index, row in origins])
-    told = np.stack([_apply(probe, states) for probe, states in zip(probes, ahead, strict=True)])
-    error = np.square((told - truth) / spread).mean((0, 2))
-    owner = np.array([index for index, _ in origins])
-    rows.add(
-        question, setting, "lost, imagined", [error[owner == index].mean() for index in range(len(groups))], groups
-    )
+    learnt, learnt_truth, _ = _ahead(model, train, seed)
+    ahead, truth, owner = _ahead(model, test, seed)
+    for name, chosen in {
+        "lost, imagined": [_probe(states, learnt_truth) for states in learnt],
+        "lost, frozen": probes,
+    }.items():
+        told = np.stack([_apply(probe, states) for probe, states in zip(chosen, ahead, strict=True)])
+        error = np.square((told - truth) / spread).mean((0, 2))
+        rows.add(question, setting, name, [error[owner == index].mean() for index in range(len(groups))], groups)
+
+
+def _ahead(
+    model: WorldModel, drawn: tuple[Episodes, State], seed: int
+) -> tuple[Float[np.ndarray, "member case state"], Float[np.ndarray, "case state"], Int[np.ndarray, " case"]]:
+    """Imagined states, the true ones, and the episode of each."""
+    last = drawn[1].shape[1] - AHEAD
+    origins = [(index, row) for index in range(len(drawn[0])) for row in range(SETTLING, last, AHEAD // 2)]
+    truth = np.stack([drawn[1][index, row + AHEAD] for index, row in origins])
+    return imagined(model, drawn[0], origins, seed).numpy(), truth, np.array([index for index, _ in origins])
 
 
 @torch.no_grad()
@@ -83,6 +100,11 @@ def imagined(
         noise.repeat(1, len(origins), 1, 1),
     )
     return rolled[:, :, -1].unflatten(1, (len(origins), DRAWS)).mean(2)
+
+
+def uncalibrated(scale: Scale) -> Scale:
+    """The scale of a run that is probed and not asked: next to nothing is spent on intervals."""
+    return replace(scale, calibration=CALIBRATION, draws=CALIBRATION)
 
 
 def _probe(states: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

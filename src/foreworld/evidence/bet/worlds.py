@@ -198,7 +198,10 @@ class World:
 
 
 def policies(domain: str, simulator: Domain) -> tuple[str, ...]:
-    """The policies whose data a domain is learnt from: the plain one, those that look, and one treatment at a time."""
-    looking = CONFOUNDED.get(domain, simulator.policies[1:2])
+    """The policies whose data a domain is learnt from: the plain one, those that look, and one treatment at a time.
+
+    Of those that look the one that looks most comes first, for runs that have time for a few only.
+    """
+    looking = CONFOUNDED.get(domain, simulator.policies[1:2])[::-1]
     separate = (SEPARATE,) if domain in ("tumour", "anaesthesia") else ()
     return (simulator.policies[0], *looking, *separate)
