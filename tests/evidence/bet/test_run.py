@@ -27,7 +27,7 @@ from foreworld.evidence.evaluate import evaluate, origins
 from ...simulated import episodes, pushed
 
 TINY = replace(
-    QUICK, domains=("tumour",), steps=3, batch=4, anchors=2, draws=4, futures=8, calibration=6, cases=24, few=8
+    QUICK, domains=("tumour",), steps=3, batch=4, anchors=2, draws=2, futures=4, calibration=4, cases=24, few=4
 )
 DATA = episodes([14, 9, 22, 12, 16])
 NETWORKS = [name for name, contender in contenders.CONTENDERS.items() if contender.network]

@@ -23,7 +23,7 @@ DRAWS = 8
 
 CALIBRATION = 8  # questions, and draws of each: intervals play no part here
 
-State = Float[np.ndarray, "_ _ state"]
+State = Float[np.ndarray, "_ _ dim"]
 
 
 def score(
@@ -65,7 +65,7 @@ def score(
 
 def _ahead(
     model: WorldModel, drawn: tuple[Episodes, State], seed: int
-) -> tuple[Float[np.ndarray, "member case state"], Float[np.ndarray, "case state"], Int[np.ndarray, " case"]]:
+) -> tuple[Float[np.ndarray, "member case state"], Float[np.ndarray, "case dim"], Int[np.ndarray, " case"]]:
     """Imagined states, the true ones, and the episode of each."""
     last = drawn[1].shape[1] - AHEAD
     origins = [(index, row) for index in range(len(drawn[0])) for row in range(SETTLING, last, AHEAD // 2)]
