@@ -106,6 +106,17 @@ def test_a_teacher_follows_slowly_and_is_no_parameter() -> None:
     assert parameters(network) == parameters(build_network(small("jepa"), ENCODING, seed=0))
 
 
+def test_a_memoryless_encoder_sees_the_observations_of_a_row_alone() -> None:
+    network = build_network(small("jepa_memoryless"), ENCODING, seed=0)
+    rows = torch.from_numpy(TABLE.history[:6].copy()).expand(2, 1, -1, -1).clone()
+    before = network.encoder(rows)
+    rows[:, :, :5] += 1.0
+    rows[:, :, 5, ENCODING.width("observation") :] += 1.0
+    torch.testing.assert_close(network.encoder(rows)[:, :, 5], before[:, :, 5])
+    rows[:, :, 5, 0] += 1.0
+    assert not torch.allclose(network.encoder(rows)[:, :, 5], before[:, :, 5])
+
+
 def test_plans_are_for_models_with_beliefs() -> None:
     model = WorldModel.fit(DATA, config=small("gru_gaussian"), objective="gru_gaussian", progress=False)
     with pytest.raises(QuestionError, match="objective jepa"):

@@ -15,6 +15,7 @@ from foreworld.world.autoregressive import Autoregressive
 from foreworld.world.config import FitConfig
 from foreworld.world.generative import GatedNetwork, GenerativeNetwork, generative
 from foreworld.world.gru_gaussian import GaussianNetwork, gru_gaussian
+from foreworld.world.memoryless import MemorylessNetwork
 from foreworld.world.network import WorldNetwork
 from foreworld.world.next_token import TokenNetwork, next_token
 from foreworld.world.objective import jepa
@@ -37,6 +38,7 @@ class Objective:
 OBJECTIVES: dict[str, Objective] = {
     "jepa": Objective(WorldNetwork, jepa),
     "jepa_ema": Objective(TeacherNetwork, jepa),
+    "jepa_memoryless": Objective(MemorylessNetwork, jepa),
     "generative": Objective(GenerativeNetwork, generative),
     "generative_grounded": Objective(GenerativeNetwork, generative),
     "generative_gated": Objective(GatedNetwork, generative),

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 Objective = Literal[
     "jepa",
     "jepa_ema",
+    "jepa_memoryless",
     "generative",
     "generative_grounded",
     "generative_gated",

@@ -82,7 +82,8 @@ class TokenNetwork(Autoregressive):
             self._fit(table)
 
     def forward(self, history: Float[Tensor, "member batch time inputs"]) -> Float[Tensor, "member batch time hidden"]:
-        parts = [self._read(part)[:, :, :, -1] for part in history.split(16, dim=1)]
+        """The network's state after each row, mean over its tokens, which stands for a belief."""
+        parts = [self._read(part).mean(3) for part in history.split(16, dim=1)]
         return torch.cat(parts, dim=1)
 
     def scores(
@@ -144,7 +145,8 @@ class TokenNetwork(Autoregressive):
         )
         tokens, states = [], []
         for step in range(steps):
-            x = going.extend(asked[:, :, None, step].expand(-1, -1, draws, -1, -1))[..., -1:, :]
+            x = going.extend(asked[:, :, None, step].expand(-1, -1, draws, -1, -1))
+            state, x = x.sum(-2), x[..., -1:, :]
             for place in range(count):
                 logits = self._logits(x, place)[..., 0, :]
                 below = torch.softmax(logits, dim=-1).cumsum(-1)[..., :-1]
@@ -153,7 +155,8 @@ class TokenNetwork(Autoregressive):
                 x = going.extend(
                     self._symbol(token)[..., None, :] + self.slots[:, None, None, self.begin + place, None]
                 )
-            states.append(x[..., 0, :].mean(2))
+                state = state + x[..., 0, :]
+            states.append(state.mean(2) / self.width)
         drawn = torch.stack(tokens, dim=-1).unflatten(-1, (steps, len(self.observed), self.length))
         return drawn, torch.stack(states, dim=2)
 

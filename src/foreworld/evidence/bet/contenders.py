@@ -66,8 +66,8 @@ CONTENDERS: dict[str, Contender] = {
 THEOREM = {
     "jepa, isotropic": _network(
         "ablation",
-        "the setting of the theorem: as many dimensions as latents, SIGReg, no grounding",
-        "jepa",
+        "the setting of the theorem: one row is encoded, as many dimensions as latents, SIGReg, no grounding",
+        "jepa_memoryless",
         latent=2,
         regulariser="sigreg",
         regulariser_weight=0.02,

@@ -1,9 +1,10 @@
 """Question 2: are the true latents found up to a linear map? (Klindt, LeCun and Balestriero, arXiv 2605.26379)
 
 Two Gaussian latents behind four mixings; the same with actions; and laws that are not Gaussian, where the guarantee
-ends and a linear map must fail. Beside the contenders stands `isotropic`, the setting of the theorem: as many
-dimensions as latents, SIGReg, no grounding. For it alone the map from latents to beliefs is square, and its distance
-from an orthogonal one is told.
+ends and a linear map must fail. Beside the contenders stands `isotropic`, the setting of the theorem: an encoder of
+single rows (with a memory, slower features than the latents are predicted more easily), as many dimensions as latents,
+SIGReg, no grounding. For it alone the map from latents to beliefs is square, and its distance from an orthogonal one is
+told.
 """
 
 from collections.abc import Mapping

@@ -68,7 +68,7 @@ def _ahead(
 ) -> tuple[Float[np.ndarray, "member case state"], Float[np.ndarray, "case dim"], Int[np.ndarray, " case"]]:
     """Imagined states, the true ones, and the episode of each."""
     last = drawn[1].shape[1] - AHEAD
-    origins = [(index, row) for index in range(len(drawn[0])) for row in range(SETTLING, last, AHEAD // 2)]
+    origins = [(index, row) for index in range(len(drawn[0])) for row in range(SETTLING, last, AHEAD)]
     truth = np.stack([drawn[1][index, row + AHEAD] for index, row in origins])
     return imagined(model, drawn[0], origins, seed).numpy(), truth, np.array([index for index, _ in origins])
 
