@@ -20,8 +20,8 @@ from foreworld.data.table import read, read_planned
 from foreworld.errors import QuestionError, TrainingError
 from foreworld.evidence.baselines import Persistence, RidgeARX
 from foreworld.reasoning.calibrate import Calibration
-from foreworld.reasoning.forecast import encode_now, sample
-from foreworld.reasoning.held_out import DRAWS, calibrate, fit_support, forecast_held_out
+from foreworld.reasoning.forecast import draw, encode_now
+from foreworld.reasoning.held_out import calibrate, fit_support, forecast_held_out
 from foreworld.reasoning.imagination import Imagination
 from foreworld.reasoning.pool import bounded, pool
 from foreworld.reasoning.question import Do, build_plan
@@ -29,6 +29,7 @@ from foreworld.reasoning.support import Support
 from foreworld.reasoning.surprise.monitor import Monitor, fit_monitor
 from foreworld.training.fit import train
 from foreworld.training.loop import Log
+from foreworld.world.build import Network
 from foreworld.world.config import FitConfig
 from foreworld.world.network import WorldNetwork
 
@@ -52,7 +53,7 @@ class WorldModel:
         encoding: schema and scaling.
         network: the ensemble.
         calibration, support: what makes its intervals honest, and tells where they are not.
-        monitor: what tells a surprising row from an ordinary one.
+        monitor: what tells a surprising row from an ordinary one; of the objective jepa.
         baselines: fitted to the same episodes, and evaluated with it always.
         log: training metrics and collapse diagnostics by step.
         about: data fingerprint and size, seed, versions.
@@ -60,10 +61,10 @@ class WorldModel:
 
     config: FitConfig
     encoding: Encoding
-    network: WorldNetwork
+    network: Network
     calibration: Calibration
     support: Support
-    monitor: Monitor
+    monitor: Monitor | None
     baselines: dict[str, Persistence | RidgeARX]
     log: Log
     about: dict[str, Any]
@@ -79,17 +80,20 @@ class WorldModel:
         config: FitConfig | None = None,
         checkpoint: str | Path | None = None,
         progress: bool | None = None,
+        baselines: Mapping[str, Persistence | RidgeARX] | None = None,
     ) -> "WorldModel":
         """Train an ensemble, calibrate it on the episodes each member left out, and fit the baselines beside it.
 
         Args:
             data: at least two episodes.
             seed: decides everything; the same seed, thread count and device give the same bits.
-            objective: what is predicted; `jepa` is the only one so far.
+            objective: what is predicted: `jepa`, or one of those that it is to be compared with, see
+                `foreworld.world.build`.
             horizon: steps to look ahead; that of the configuration by default, and at most half a typical episode.
             config: every other setting; the defaults are meant to do.
             checkpoint: a folder for the state of training, from which an interrupted run resumes.
             progress: a progress bar; by default on a terminal only.
+            baselines: fitted to the same data already; by default they are fitted here.
 
         Raises:
             TrainingError: too few episodes, an impossible setting, a diverged loss, or a checkpoint of another run.
@@ -113,11 +117,15 @@ class WorldModel:
             network=network,
             calibration=calibrate(held_out, encoding, trained.config.members),
             support=fit_support(network, encoding, data, trained.held_out, seed=seed),
-            monitor=fit_monitor(network, encoding, data, trained.held_out, seed=seed),
+            monitor=fit_monitor(network, encoding, data, trained.held_out, seed=seed)
+            if isinstance(network, WorldNetwork) and objective.startswith("jepa")
+            else None,
             baselines={
                 "persistence": Persistence.fit(data, ahead, seed=seed),
                 "ridge-ARX": RidgeARX.fit(data, ahead, seed=seed),
-            },
+            }
+            if baselines is None
+            else dict(baselines),
             log=trained.log,
             about={
                 "data": data.fingerprint,
@@ -207,6 +215,7 @@ class WorldModel:
         from foreworld.reasoning.plan.make import PLANNERS, make_plan
         from foreworld.reasoning.plan.problem import Task
 
+        self._needs_jepa("plan")
         if planner not in PLANNERS:
             raise QuestionError(f"there is no planner '{planner}'; there are {', '.join(PLANNERS)}")
         return make_plan(
@@ -248,6 +257,7 @@ class WorldModel:
         """
         from foreworld.reasoning.recall import recall
 
+        self._needs_jepa("recall")
         return recall(self, self._read(trajectory), do, at=at, horizon=horizon, members=members, seed=seed)
 
     def surprise(self, trajectory: Any, *, budget: float | int | str = 1) -> "Surprise":
@@ -265,23 +275,38 @@ class WorldModel:
 
         return surprise(self, self._read(trajectory), budget)
 
+    def _needs_jepa(self, verb: str) -> None:
+        if not self.config.objective.startswith("jepa"):
+            raise QuestionError(f"{verb}: only models of the objective jepa can, and this is {self.config.objective}")
+
     def forecast(
-        self, histories: Episodes, plan: Plan, *, members: int = 200, seed: int = 0, draws: int = DRAWS
+        self, histories: Episodes, plan: Plan, *, members: int = 200, seed: int = 0, draws: int | None = None
     ) -> Float[np.ndarray, "member episode step target"]:
         """Calibrated futures of the targets in native units; `members` of them, spread over the ensemble.
 
-        They are taken from at least `draws` of each network. The same seed means the same noise, whatever the plan.
+        They are taken from at least `draws` of each network, by default as many as the configuration says. The same
+        seed means the same noise, whatever the plan.
         """
-        beliefs = encode_now(self.network, histories, self.encoding)
-        draws = max(draws, -(-members // self.config.members))
-        drawn = sample(self.network, beliefs, histories, plan, self.encoding, draws=draws, seed=seed)
+        return bounded(self.unbounded(histories, plan, members=members, seed=seed, draws=draws), self.schema.targets)
+
+    def unbounded(
+        self, histories: Episodes, plan: Plan, *, members: int = 200, seed: int = 0, draws: int | None = None
+    ) -> Float[np.ndarray, "member episode step target"]:
+        """The same before it is cut at the physical bounds of the schema."""
+        draws = max(draws or self.config.draws, -(-members // self.config.members))
+        return self.calibrated(draw(self.network, histories, plan, self.encoding, draws=draws, seed=seed), members)
+
+    def calibrated(
+        self, drawn: Float[np.ndarray, "network draw episode step target"], members: int
+    ) -> Float[np.ndarray, "member episode step target"]:
+        """Futures of the networks in scaled units, as futures of the ensemble in native ones."""
         centre, scale = self.encoding.scaling.of(self.schema.targets)
         calibrated = np.stack([self.calibration.apply(futures * scale + centre) for futures in drawn])
         together = calibrated.swapaxes(0, 1).reshape(-1, *drawn.shape[2:])[:members]
         averaged = pool(calibrated, members)
         # Quantiles of categories cannot be averaged; their futures are thrown together.
         continuous = [variable.kind == "continuous" for variable in self.schema.targets]
-        return bounded(np.where(continuous, averaged, together), self.schema.targets)
+        return np.where(continuous, averaged, together)
 
     def evaluate(self, data: Any, *, horizon: int | None = None, members: int = 200, seed: int = 0) -> "Evaluation":
         """Score the model and its baselines on recorded episodes, which should be new to it."""

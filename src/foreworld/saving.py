@@ -15,8 +15,8 @@ from foreworld.evidence.baselines import Persistence, RidgeARX
 from foreworld.reasoning.calibrate import Calibration
 from foreworld.reasoning.support import Support
 from foreworld.reasoning.surprise.monitor import Monitor
+from foreworld.world.build import build_network
 from foreworld.world.config import FitConfig
-from foreworld.world.network import WorldNetwork
 
 if TYPE_CHECKING:
     from foreworld.model import WorldModel
@@ -37,8 +37,9 @@ def save(model: "WorldModel", folder: Path) -> None:
         "model.safetensors": tensors_to_bytes(weights | {"support.references": model.support.references.numpy()}),
         "README.md": readme(model).encode(),
     }
-    watched, measured = model.monitor.state()
-    files["surprise.json"], files["surprise.safetensors"] = _json(measured), tensors_to_bytes(watched)
+    if model.monitor is not None:
+        watched, measured = model.monitor.state()
+        files["surprise.json"], files["surprise.safetensors"] = _json(measured), tensors_to_bytes(watched)
     for name, baseline in model.baselines.items():
         arrays, settings = baseline.state()
         files[f"{name}.json"] = _json(settings)
@@ -62,11 +63,12 @@ def load(folder: Path) -> "WorldModel":
             name: torch.from_numpy(value) for name, value in bytes_to_tensors(files["model.safetensors"]).items()
         }
         references = tensors.pop("support.references")
-        network = WorldNetwork(config, encoding, seed=0).requires_grad_(False)
+        network = build_network(config, encoding, seed=0).requires_grad_(False)
         network.load_state_dict(tensors)
         baselines = {
             name: kind.from_state(bytes_to_tensors(files[f"{name}.safetensors"]), json.loads(files[f"{name}.json"]))
             for name, kind in BASELINES.items()
+            if f"{name}.json" in files
         }
         return WorldModel(
             config=config,
@@ -76,7 +78,9 @@ def load(folder: Path) -> "WorldModel":
             support=Support(references, threshold, config.horizon),
             monitor=Monitor.from_state(
                 bytes_to_tensors(files["surprise.safetensors"]), json.loads(files["surprise.json"])
-            ),
+            )
+            if config.objective.startswith("jepa")
+            else None,
             baselines=baselines,
             log=json.loads(files["log.json"]),
             about=settings["about"],

@@ -40,7 +40,7 @@ def test_every_episode_is_asked_about_once_in_native_units() -> None:
     rows = np.maximum(np.array(LENGTHS) - 4, 0)
     rows[[1, 2]] = 0  # No four steps to look ahead.
     assert np.bincount(held_out.origin[:, 0], minlength=7).tolist() == rows.tolist()
-    assert held_out.samples.shape == (held_out_module.DRAWS, rows.sum(), 4, 3)
+    assert held_out.samples.shape == (100, rows.sum(), 4, 3)
     for index in np.unique(held_out.origin[:, 0]):
         cases = cut(DATA, [(int(index), row) for row in range(rows[index])], 4)
         np.testing.assert_array_equal(held_out.truth[held_out.origin[:, 0] == index], cases.truth)

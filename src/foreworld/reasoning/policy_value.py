@@ -28,6 +28,7 @@ from foreworld.errors import QuestionError
 from foreworld.reasoning.closed_loop import Policy, follow_policy
 from foreworld.reasoning.forecast import encode_now
 from foreworld.reasoning.plan.make import Model
+from foreworld.world.build import belief_network
 
 Return = Callable[
     [Float[np.ndarray, "path row target"], Float[np.ndarray, "path step action"]], Float[np.ndarray, " path"]
@@ -173,17 +174,18 @@ def policy_value(
     if recorded.min() < low or recorded.max() > high:
         raise QuestionError(f"recorded returns of {recorded.min():g} to {recorded.max():g} leave [{low:g}, {high:g}]")
     departure = _departures(record, policy)
-    imagined = np.full((model.network.config.members, draws, len(record)), np.nan)
+    network = belief_network(model.network)
+    imagined = np.full((network.config.members, draws, len(record)), np.nan)
     familiar = np.ones(len(record), dtype=bool)
     for step in sorted(set(departure[departure >= 0].tolist())):
         places = np.flatnonzero(departure == step)
         histories = Episodes(record.schema, tuple(record[int(place)].until(step) for place in places))
         rows, acted = follow_policy(
-            model.network, model.encoding, histories, policy, steps=steps - step, draws=draws, seed=seed
+            network, model.encoding, histories, policy, steps=steps - step, draws=draws, seed=seed
         )
         flat = returns(rows.reshape(-1, *rows.shape[3:]), acted.reshape(-1, *acted.shape[3:]))
         imagined[:, :, places] = np.clip(flat, low, high).reshape(rows.shape[:3])
-        beliefs = encode_now(model.network, histories, model.encoding)
+        beliefs = encode_now(network, histories, model.encoding)
         familiar[places] = (model.support.distance(beliefs).mean(0) <= model.support.threshold).numpy()
     return PolicyValue(low, high, recorded, departure, imagined, familiar)
 

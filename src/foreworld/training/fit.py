@@ -14,8 +14,8 @@ from foreworld.errors import TrainingError
 from foreworld.training.checkpoint import Checkpoint, run_key
 from foreworld.training.loop import Log, Trainer
 from foreworld.training.progress import progress_bar
+from foreworld.world.build import Network
 from foreworld.world.config import FitConfig
-from foreworld.world.network import WorldNetwork
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Trained:
     """
 
     config: FitConfig
-    network: WorldNetwork
+    network: Network
     encoding: Encoding
     held_out: list[Int[np.ndarray, " _"]]
     log: Log

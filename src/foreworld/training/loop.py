@@ -12,15 +12,15 @@ from foreworld.data.tabulate import Table
 from foreworld.errors import TrainingError
 from foreworld.training.checkpoint import Checkpoint
 from foreworld.training.muon import Muon
+from foreworld.world.build import OBJECTIVES, build_network
 from foreworld.world.config import FitConfig
 from foreworld.world.diagnostics import diagnose
 from foreworld.world.network import WorldNetwork
-from foreworld.world.objective import OBJECTIVES
 
 LOG_EVERY = 20
 SELECT_EVERY = 25
 SELECTIONS = 4  # Validation batches that a selection rests on.
-TOLERANCE = 1.05  # A later step is preferred unless it is worse by more than this: it is better annealed.
+TOLERANCE = 0.05  # A later step is preferred unless it is worse by a larger share: it is better annealed.
 PATIENCE = 0.3  # Of all steps, without an improvement, after which training ends.
 MUON_RATE = 3.0  # Learning rate of matrices, in units of that of all other parameters.
 DIAGNOSE_EVERY = 100
@@ -45,9 +45,11 @@ class Trainer:
         seed: int,
     ):
         self.config, self.seed = config, seed
-        self.network = WorldNetwork(config, encoding, seed=seed)
-        self.average = WorldNetwork(config, encoding, seed=seed).requires_grad_(False)
-        self.best = WorldNetwork(config, encoding, seed=seed).requires_grad_(False)
+        self.network, self.average, self.best = (
+            build_network(config, encoding, seed=seed, table=table) for _ in range(3)
+        )
+        self.average.requires_grad_(False)
+        self.best.requires_grad_(False)
         self.best_score, self.best_step = float("inf"), 0
         matrices = [p for name, p in self.network.named_parameters() if name.endswith("weight")]
         others = [p for name, p in self.network.named_parameters() if not name.endswith("weight")]
@@ -94,7 +96,8 @@ class Trainer:
     @property
     def finished(self) -> bool:
         """Whether all steps are done, or the episodes left out have gained nothing for long."""
-        return self.step == self.config.steps or self.step - self.best_step > PATIENCE * self.config.steps
+        patience = max(PATIENCE * self.config.steps, SELECT_EVERY)
+        return self.step == self.config.steps or self.step - self.best_step > patience
 
     def _update(self) -> dict[str, float]:
         rng = np.random.default_rng([self.seed, self.step, 1])
@@ -105,7 +108,7 @@ class Trainer:
         for optimiser, rate in zip(self.optimisers, (MUON_RATE, 1.0), strict=True):
             for group in optimiser.param_groups:
                 group["lr"] = rate * self._learning_rate()
-        terms = OBJECTIVES[self.config.objective](
+        terms = OBJECTIVES[self.config.objective].loss(
             self.network, self.sampler.batch(self.step, horizon), self.config, generator
         )
         self.network.zero_grad(set_to_none=True)
@@ -143,10 +146,10 @@ class Trainer:
         scores = []
         for index in range(SELECTIONS):
             batch, generator = self.validation.batch(index, self.config.horizon), torch.Generator().manual_seed(index)
-            terms = OBJECTIVES[self.config.objective](self.average, batch, self.config, generator)
+            terms = OBJECTIVES[self.config.objective].loss(self.average, batch, self.config, generator)
             scores.append(float(terms["forecast"].mean()))
         score = float(np.mean(scores))
-        if score <= TOLERANCE * self.best_score:
+        if score <= self.best_score + TOLERANCE * abs(self.best_score):
             self.best_score, self.best_step = min(score, self.best_score), self.step
             self.best.load_state_dict(self.average.state_dict())
 
@@ -155,5 +158,6 @@ class Trainer:
         """Score of the averaged weights on held-out episodes, and the collapse diagnostics."""
         batch = self.validation.batch(0, self.config.horizon)
         generator = torch.Generator().manual_seed(0)
-        terms = OBJECTIVES[self.config.objective](self.average, batch, self.config, generator)
-        return {"validation": float(terms["forecast"].mean())} | diagnose(self.average, batch)
+        terms = OBJECTIVES[self.config.objective].loss(self.average, batch, self.config, generator)
+        measured = diagnose(self.average, batch) if isinstance(self.average, WorldNetwork) else {}
+        return {"validation": float(terms["forecast"].mean())} | measured

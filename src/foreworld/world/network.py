@@ -44,3 +44,9 @@ class WorldNetwork(nn.Module):
             belief = self.predictor(belief, drive, step)
             beliefs.append(belief)
         return torch.stack(beliefs, dim=2)
+
+    def goals(
+        self, history: Float[Tensor, "member batch time inputs"], beliefs: Float[Tensor, "member batch time latent"]
+    ) -> Float[Tensor, "member batch time latent"]:
+        """What predicted beliefs are to come true as, at every row: the encoded ones."""
+        return beliefs

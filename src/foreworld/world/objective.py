@@ -1,7 +1,5 @@
 """The JEPA objective: predict the next belief, keep beliefs from collapsing, ground them in the targets."""
 
-from collections.abc import Callable
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -29,7 +27,7 @@ def jepa(
     """
     beliefs = network.encoder(batch.history)
     imagined = imagine(network, beliefs, batch, generator)
-    goal = batch.ahead(beliefs)
+    goal = batch.ahead(network.goals(batch.history, beliefs))
     if config.stop_gradient:
         goal = goal.detach()
     truth = batch.ahead(batch.targets)
@@ -85,7 +83,3 @@ def read_score(
 
 def _mean(values: Float[Tensor, "member *batch"], weights: Float[Tensor, "member *batch"]) -> Float[Tensor, " member"]:
     return (values * weights).flatten(1).sum(1) / weights.flatten(1).sum(1).clamp(min=1)
-
-
-Objective = Callable[[WorldNetwork, Batch, FitConfig, torch.Generator], dict[str, Float[Tensor, " member"]]]
-OBJECTIVES: dict[str, Objective] = {"jepa": jepa}

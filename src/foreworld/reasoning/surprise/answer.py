@@ -114,13 +114,13 @@ class Surprise:
             }
             if stream >= len(self.channels):
                 name = self._together()[stream - len(self.channels)]
-                found.append(alarm | {"variable": name, "p": float(self.p[at, stream])})
+                found.append(alarm | {"variable": name, "p": _known(self.p[at, stream])})
                 continue
             # Of a categorical channel, the label that was seen.
             span = columns[stream]
             unit = span.start + int(np.nanargmax(seen[at, span])) if np.isfinite(seen[at, span]).any() else span.start
             parts = {"expected": self.expected, "low": self.low, "high": self.high, "seen": seen}
-            alarm |= {"variable": names[unit], "p": float(self.p[at, stream]), "unit": units[unit]}
+            alarm |= {"variable": names[unit], "p": _known(self.p[at, stream]), "unit": units[unit]}
             found.append(alarm | {name: _known(part[at, unit]) for name, part in parts.items()})
         return found
 

@@ -20,6 +20,7 @@ from foreworld.reasoning.surprise.look import Looks
 from foreworld.reasoning.surprise.monitor import Monitor
 from foreworld.reasoning.surprise.see import Seen, by_episode
 from foreworld.reasoning.surprise.standard import Judged, sides
+from foreworld.world.build import belief_network
 
 if TYPE_CHECKING:
     from foreworld.model import WorldModel
@@ -31,6 +32,8 @@ PLAIN = -np.log(0.01)  # Evidence from which on a channel, and not the belief al
 def surprise(model: "WorldModel", data: Episodes, budget: float | int | str) -> Surprise:
     """Hold trajectories against what was expected of them; see `WorldModel.surprise`."""
     monitor, encoding = model.monitor, model.encoding
+    if monitor is None:
+        raise QuestionError(f"surprise: models of the objective {model.config.objective} were not fitted to notice any")
     rate = alarms_a_row(budget, model.schema, encoding.scaling.step)
     if rate < monitor.watch.rates[-1]:
         raise QuestionError(
@@ -41,7 +44,7 @@ def surprise(model: "WorldModel", data: Episodes, budget: float | int | str) -> 
         raise QuestionError("there is no row with another before it, so nothing to be surprised at")
     data = Episodes(data.schema, tuple(episode for episode in data if episode.steps), data.backend)
     carried, unjudged = carry(data, monitor.complete)
-    seen = monitor.see(model.network, encoding, carried)
+    seen = monitor.see(belief_network(model.network), encoding, carried)
     scores = np.where(unjudged, np.nan, seen.scores)
     judged = monitor.standard.judge(by_episode(scores, seen.table))
     alarms = monitor.watch.run(judged.scores, np.array([monitor.watch.threshold(rate)]))[0]

@@ -16,6 +16,7 @@ from foreworld.reasoning.surprise.expect import Expectation, Rows, fit_expectati
 from foreworld.reasoning.surprise.look import look
 from foreworld.reasoning.surprise.see import Distance, Seen, by_episode, see, seen_units
 from foreworld.reasoning.surprise.standard import Standard, sides
+from foreworld.world.build import belief_network
 from foreworld.world.network import WorldNetwork
 
 LEARN = 8_000  # Steps that a member's expectations are fitted to.
@@ -69,7 +70,7 @@ def fit_monitor(
     asked = {tuple(fold.tolist()): member for member, fold in enumerate(held_out)}
     parts, found = [], {}
     for member, fold in enumerate(held_out):
-        alone = only(network, encoding, member)
+        alone = belief_network(only(network, encoding, member))
         shown = excerpt(data, np.setdiff1d(np.arange(len(data)), fold), LEARN, rng)[1]
         places, left = excerpt(data, fold, HELD_OUT // len(asked), rng)
         parts.append(_fit_member(alone, encoding, shown, left))
