@@ -7,6 +7,7 @@ PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --quiet -c c
 TORCH := $(shell grep '^torch==' constraints.txt)
 SIMGLUCOSE := simglucose==0.2.11
 PAMS := pams==0.3.0
+ICU_SEPSIS := icu-sepsis==2.0.1
 CODE := $(wildcard src tests benchmarks examples)
 
 .DELETE_ON_ERROR:
@@ -56,5 +57,5 @@ $(VENV)/.demo: pyproject.toml $(VENV)/.torch
 
 $(VENV)/.test: pyproject.toml $(VENV)/.torch
 	$(PIP) -e '.[test]'
-	$(PIP) --no-deps $(SIMGLUCOSE) $(PAMS)
+	$(PIP) --no-deps $(SIMGLUCOSE) $(PAMS) $(ICU_SEPSIS)
 	@touch $@

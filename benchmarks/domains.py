@@ -11,10 +11,12 @@ minutes on one core and is kept; models are kept in build/domains, so that scori
 import argparse
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
+from foreworld.data.episodes import Episodes
 from foreworld.data.plan import Cases, Forecaster, cut
 from foreworld.domains import registry
 from foreworld.domains.base import Domain, Recorded, split
@@ -31,24 +33,8 @@ MEASURES = ("crps", "coverage_50", "coverage_80", "coverage_90")
 
 def run(name: str, seed: int) -> dict:
     """Fit on the training instances of a seed, and score on the others."""
-    domain = registry.create(name)
+    domain, test, data, recorded, model = learn(name, seed)
     study = domain.study
-    test: list[str] = []
-    if isinstance(domain, Recorded):
-        data, recorded = domain.split(seed)
-    else:
-        train, test = split(domain.instances, seed, study.folds)
-        data = collect(
-            domain, instances=train, episodes_per_instance=study.episodes, steps=study.steps, seed=100 + seed
-        )
-        recorded = collect(domain, instances=test, steps=study.steps, seed=100 + seed)
-    kept = MODELS / name / f"seed{seed}"
-    if not kept.exists():
-        began = time.perf_counter()
-        model = WorldModel.fit(data, seed=seed, horizon=study.horizon)
-        model.about["fit_seconds"] = round(time.perf_counter() - began, 1)
-        model.save(kept)
-    model = WorldModel.load(kept)
     forecasters: dict[str, Forecaster] = {"foreworld": model, **model.baselines}
     forecasters |= {field: fit(data, study.horizon) for field, fit in domain.baselines.items()}
     places = origins(recorded, context=max(study.first, 1), horizon=study.horizon, limit=CASES, seed=seed)
@@ -72,6 +58,33 @@ def run(name: str, seed: int) -> dict:
         )
         result["effects"] = {key: effects(forecasters, domain, test, key, seed) for key in domain.interventions}
     return result
+
+
+def fitted(name: str, seed: int, learn: Callable[[], Episodes], horizon: int) -> WorldModel:
+    """The kept model of a cell, or a new one of the episodes to learn from."""
+    kept = MODELS / name / f"seed{seed}"
+    if not kept.exists():
+        data, began = learn(), time.perf_counter()
+        model = WorldModel.fit(data, seed=seed, horizon=horizon)
+        model.about["fit_seconds"] = round(time.perf_counter() - began, 1)
+        model.save(kept)
+    return WorldModel.load(kept)
+
+
+def learn(name: str, seed: int) -> tuple[Domain | Recorded, list[str], Episodes, Episodes, WorldModel]:
+    """The domain, its test instances, episodes to learn from, others recorded of the test instances, and the model."""
+    domain = registry.create(name)
+    study = domain.study
+    test: list[str] = []
+    if isinstance(domain, Recorded):
+        data, recorded = domain.split(seed)
+    else:
+        train, test = split(domain.instances, seed, study.folds)
+        data = collect(
+            domain, instances=train, episodes_per_instance=study.episodes, steps=study.steps, seed=100 + seed
+        )
+        recorded = collect(domain, instances=test, steps=study.steps, seed=100 + seed)
+    return domain, test, data, recorded, fitted(name, seed, lambda: data, study.horizon)
 
 
 def scores(forecasters: dict[str, Forecaster], cases: Cases, seed: int) -> dict:

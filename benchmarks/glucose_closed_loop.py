@@ -33,7 +33,7 @@ RESULTS = Path(__file__).parent / "results" / "glucose_closed_loop"
 MODELS = Path(__file__).parents[1] / "build" / "glucose"
 STEP, DAY = 5, 288
 EVERY = 6  # Steps between plans: half an hour.
-DAYS_EACH = 1  # Days of each patient and seed.
+DAYS_EACH = 3  # Days of each patient and seed.
 TASK = Task(
     goal="max(110 - glucose, 0) ** 2 / 100 + max(glucose - 125, 0) ** 2 / 1000",
     limits=("P(glucose < 70) <= 0.05",),

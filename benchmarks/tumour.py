@@ -29,6 +29,7 @@ from foreworld.domains.tumour_policy import DOSES
 from foreworld.model import WorldModel
 from foreworld.reasoning.forecast import encode_now, sample
 from foreworld.reasoning.pool import pool
+from foreworld.world.build import belief_network
 from tumour_floors import FLOORS, REFERENCE
 
 RESULTS = Path(__file__).parent / "results" / "tumour"
@@ -109,7 +110,9 @@ def forecast(model: WorldModel, asked: Questions, places: np.ndarray, seed: int)
         day = places[some, 1, None] + np.arange(1.0, steps + 1)
         question = Episodes(SCHEMA, tuple(histories[place] for place in some))
         plan = Plan(day, actions, np.empty((*day.shape, 0)))
-        drawn = sample(model.network, beliefs[:, some], question, plan, model.encoding, draws=DRAWS, seed=seed)
+        drawn = sample(
+            belief_network(model.network), beliefs[:, some], question, plan, model.encoding, draws=DRAWS, seed=seed
+        )
         calibrated = np.stack([model.calibration.apply(futures * scale + centre) for futures in drawn])
         factor = 1 + np.maximum(pool(calibrated, DRAWS * len(drawn))[..., 0], -1)
         means.append(np.cumprod(factor, axis=-1).mean(0).reshape(-1, plans_each, steps))

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from foreworld import __version__, cli_domains, cli_models, cli_plan
+from foreworld import __version__, cli_bench, cli_domains, cli_models, cli_plan, cli_recall, cli_surprise
 from foreworld.cli_output import printable, say
 from foreworld.errors import ForeworldError
 
@@ -75,9 +75,12 @@ for _command in (
     cli_models.evaluate,
     cli_models.imagine,
     cli_plan.plan,
+    cli_recall.recall,
+    cli_surprise.surprise,
     cli_models.show,
     cli_domains.domains,
     cli_domains.collect,
     cli_domains.demo,
+    cli_bench.bench,
 ):
     app.command()(_guarded(_command))

@@ -10,7 +10,7 @@ import typer
 
 from foreworld import cli_options as options
 from foreworld.cli_options import option
-from foreworld.cli_output import PICTURES, TABLES, check_suffix, emit, outline, say, show_text, table, write_table
+from foreworld.cli_output import PICTURES, TABLES, check_suffix, emit, heed, outline, say, show_text, table, write_table
 from foreworld.errors import MissingExtraError
 
 if TYPE_CHECKING:
@@ -158,6 +158,7 @@ def imagine(
     out: _File = None,
     members: _Members = None,
     plot: _Plot = None,
+    strict: options.Strict = False,
     json: _Json = False,
 ) -> None:
     """Say what happens next if these actions are taken, and how sure that is.
@@ -183,6 +184,7 @@ def imagine(
     if plot is not None and find_spec("matplotlib") is None:
         raise MissingExtraError("--plot", "plot")
     answer = WorldModel.load(model).imagine(history, deeds, horizon=horizon, future=future, members=samples, seed=seed)
+    heed(answer.verdict.complaint([episode.id for episode in answer.histories]), strict)
     frame = answer.to_frame()
     if plot is not None:
         _draw(answer, plot)
@@ -193,7 +195,7 @@ def imagine(
     if json:
         emit(frame.to_pylist())
     else:
-        show_text(_excerpt(frame.to_pylist()))
+        show_text(excerpt(frame.to_pylist()))
     for path in (out, members, plot):
         if path is not None:
             say(f"wrote {path}")
@@ -223,7 +225,7 @@ def _draw(answer: "Imagination", path: Path) -> None:
     write_bytes(path, picture.getvalue())
 
 
-def _excerpt(rows: list[dict[str, Any]]) -> str:
+def excerpt(rows: list[dict[str, Any]]) -> str:
     """A few steps of the answer, as many as fit on a screen."""
     last = max(row["step"] for row in rows)
     steps = {max(1, round(last * share)) for share in (1 / 6, 1 / 3, 1 / 2, 2 / 3, 5 / 6, 1)}

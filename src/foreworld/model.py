@@ -20,22 +20,28 @@ from foreworld.data.table import read, read_planned
 from foreworld.errors import QuestionError, TrainingError
 from foreworld.evidence.baselines import Persistence, RidgeARX
 from foreworld.reasoning.calibrate import Calibration
-from foreworld.reasoning.forecast import encode_now, sample
-from foreworld.reasoning.held_out import DRAWS, calibrate, ensemble_gain, forecast_held_out
+from foreworld.reasoning.forecast import draw, encode_now
+from foreworld.reasoning.held_out import calibrate, forecast_held_out
 from foreworld.reasoning.imagination import Imagination
-from foreworld.reasoning.pool import pool
+from foreworld.reasoning.pool import bounded, pool
 from foreworld.reasoning.question import Do, build_plan
 from foreworld.reasoning.support.fit import fit_support
 from foreworld.reasoning.support.judge import Support
+from foreworld.reasoning.support.verdict import Verdict
+from foreworld.reasoning.surprise.monitor import Monitor, fit_monitor
 from foreworld.training.fit import train
 from foreworld.training.loop import Log
+from foreworld.world.build import Network
 from foreworld.world.config import FitConfig
 from foreworld.world.network import WorldNetwork
 
 if TYPE_CHECKING:
     from foreworld.evidence.evaluate import Evaluation
+    from foreworld.reasoning.moment import Moment
     from foreworld.reasoning.plan.answer import PlanAnswer
     from foreworld.reasoning.plan.problem import Bounds
+    from foreworld.reasoning.recall import Recollection
+    from foreworld.reasoning.surprise.answer import Surprise
 
 CASES = 2000  # Questions of one evaluation; more from the same episodes would hardly narrow the intervals.
 
@@ -49,6 +55,7 @@ class WorldModel:
         encoding: schema and scaling.
         network: the ensemble.
         calibration, support: what makes its intervals honest, and tells where they are not.
+        monitor: what tells a surprising row from an ordinary one; of the objective jepa.
         baselines: fitted to the same episodes, and evaluated with it always.
         log: training metrics and collapse diagnostics by step.
         about: data fingerprint and size, seed, versions.
@@ -56,9 +63,10 @@ class WorldModel:
 
     config: FitConfig
     encoding: Encoding
-    network: WorldNetwork
+    network: Network
     calibration: Calibration
     support: Support
+    monitor: Monitor | None
     baselines: dict[str, Persistence | RidgeARX]
     log: Log
     about: dict[str, Any]
@@ -74,17 +82,20 @@ class WorldModel:
         config: FitConfig | None = None,
         checkpoint: str | Path | None = None,
         progress: bool | None = None,
+        baselines: Mapping[str, Persistence | RidgeARX] | None = None,
     ) -> "WorldModel":
         """Train an ensemble, calibrate it on the episodes each member left out, and fit the baselines beside it.
 
         Args:
             data: at least two episodes.
             seed: decides everything; the same seed, thread count and device give the same bits.
-            objective: what is predicted; `jepa` is the only one so far.
+            objective: what is predicted: `jepa`, or one of those that it is to be compared with, see
+                `foreworld.world.build`.
             horizon: steps to look ahead; that of the configuration by default, and at most half a typical episode.
             config: every other setting; the defaults are meant to do.
             checkpoint: a folder for the state of training, from which an interrupted run resumes.
             progress: a progress bar; by default on a terminal only.
+            baselines: fitted to the same data already; by default they are fitted here.
 
         Raises:
             TrainingError: too few episodes, an impossible setting, a diverged loss, or a checkpoint of another run.
@@ -101,17 +112,22 @@ class WorldModel:
         trained = train(data, config, seed=seed, checkpoint=state, progress=progress)
         network, encoding = trained.network, trained.encoding
         held_out = forecast_held_out(network, encoding, data, trained.held_out, seed=seed)
-        ahead, gain = trained.config.horizon, ensemble_gain(held_out, trained.config.members)
+        ahead = trained.config.horizon
         return cls(
             config=trained.config,
             encoding=encoding,
             network=network,
             calibration=calibrate(held_out, encoding, trained.config.members),
-            support=fit_support(network, encoding, data, trained.held_out, gain, seed=seed),
+            support=fit_support(network, encoding, data, trained.held_out, seed=seed),
+            monitor=fit_monitor(network, encoding, data, trained.held_out, seed=seed)
+            if isinstance(network, WorldNetwork) and objective.startswith("jepa")
+            else None,
             baselines={
                 "persistence": Persistence.fit(data, ahead, seed=seed),
                 "ridge-ARX": RidgeARX.fit(data, ahead, seed=seed),
-            },
+            }
+            if baselines is None
+            else dict(baselines),
             log=trained.log,
             about={
                 "data": data.fingerprint,
@@ -164,9 +180,13 @@ class WorldModel:
 
     def follow(self, histories: Episodes, plan: Plan, *, members: int = 200, seed: int = 0) -> Imagination:
         """What happens after each history under a plan that is already spelled out."""
-        verdict = self.support.judge(self.network, self.encoding, histories, plan)
         samples = self.forecast(histories, plan, members=members, seed=seed)
-        return Imagination(samples, verdict, histories, plan)
+        return Imagination(samples, self.judge(histories, plan), histories, plan)
+
+    def judge(self, histories: Episodes, plan: Plan) -> Verdict:
+        """How far histories and plan lie within what training saw: a score in [0, 1], and why it is low."""
+        beliefs = encode_now(self.network, histories, self.encoding)
+        return self.support.judge(self.network, self.encoding, beliefs, histories, plan)
 
     def plan(
         self,
@@ -201,6 +221,7 @@ class WorldModel:
         from foreworld.reasoning.plan.make import PLANNERS, make_plan
         from foreworld.reasoning.plan.problem import Task
 
+        self._needs_jepa("plan")
         if planner not in PLANNERS:
             raise QuestionError(f"there is no planner '{planner}'; there are {', '.join(PLANNERS)}")
         return make_plan(
@@ -214,27 +235,84 @@ class WorldModel:
             seed=seed,
         )
 
+    def recall(
+        self,
+        trajectory: Any,
+        do: Do,
+        *,
+        at: "Moment | Mapping[str | int, Moment]",
+        horizon: int | None = None,
+        members: int = 200,
+        seed: int = 0,
+    ) -> "Recollection":
+        """What would have happened in each recorded trajectory, had this been done from a moment on.
+
+        Args:
+            trajectory: episodes with what happened before and after the moment, as for `imagine`.
+            do: actions by name, as for `imagine`; times in it count from the moment. What it says nothing about is
+                done as it was.
+            at: the moment: a time of the time column at which every trajectory has a row, or one for each id. The
+                actions of this row are the first to be changed.
+            horizon: steps after the moment; by default as many as all trajectories have, up to the calibrated ones.
+            members: counterfactuals to sample.
+            seed: of the sampling.
+
+        Raises:
+            DataError: a trajectory that does not match the schema.
+            QuestionError: an action or a moment that does not exist, or more steps than did happen.
+        """
+        from foreworld.reasoning.recall import recall
+
+        self._needs_jepa("recall")
+        return recall(self, self._read(trajectory), do, at=at, horizon=horizon, members=members, seed=seed)
+
+    def surprise(self, trajectory: Any, *, budget: float | int | str = 1) -> "Surprise":
+        """Which rows, and which variables in them, are not what the rows before let expect.
+
+        Args:
+            trajectory: one or many episodes: `Episodes`, a frame or a file with the columns of the model.
+            budget: false alarms allowed: a number is for 1000 rows; text is a rate such as `2/500rows` or `1/week`.
+
+        Raises:
+            DataError: a trajectory that does not match the schema.
+            QuestionError: a budget that cannot be read or kept, or no row with another before it.
+        """
+        from foreworld.reasoning.surprise.judge import surprise
+
+        return surprise(self, self._read(trajectory), budget)
+
+    def _needs_jepa(self, verb: str) -> None:
+        if not self.config.objective.startswith("jepa"):
+            raise QuestionError(f"{verb}: only models of the objective jepa can, and this is {self.config.objective}")
+
     def forecast(
-        self, histories: Episodes, plan: Plan, *, members: int = 200, seed: int = 0
+        self, histories: Episodes, plan: Plan, *, members: int = 200, seed: int = 0, draws: int | None = None
     ) -> Float[np.ndarray, "member episode step target"]:
-        """Calibrated futures of the targets in native units; `members` of them, spread over the ensemble."""
-        beliefs = encode_now(self.network, histories, self.encoding)
-        draws = max(DRAWS, -(-members // self.config.members))
-        drawn = sample(self.network, beliefs, histories, plan, self.encoding, draws=draws, seed=seed)
+        """Calibrated futures of the targets in native units; `members` of them, spread over the ensemble.
+
+        They are taken from at least `draws` of each network, by default as many as the configuration says. The same
+        seed means the same noise, whatever the plan.
+        """
+        return bounded(self.unbounded(histories, plan, members=members, seed=seed, draws=draws), self.schema.targets)
+
+    def unbounded(
+        self, histories: Episodes, plan: Plan, *, members: int = 200, seed: int = 0, draws: int | None = None
+    ) -> Float[np.ndarray, "member episode step target"]:
+        """The same before it is cut at the physical bounds of the schema."""
+        draws = max(draws or self.config.draws, -(-members // self.config.members))
+        return self.calibrated(draw(self.network, histories, plan, self.encoding, draws=draws, seed=seed), members)
+
+    def calibrated(
+        self, drawn: Float[np.ndarray, "network draw episode step target"], members: int
+    ) -> Float[np.ndarray, "member episode step target"]:
+        """Futures of the networks in scaled units, as futures of the ensemble in native ones."""
         centre, scale = self.encoding.scaling.of(self.schema.targets)
         calibrated = np.stack([self.calibration.apply(futures * scale + centre) for futures in drawn])
         together = calibrated.swapaxes(0, 1).reshape(-1, *drawn.shape[2:])[:members]
         averaged = pool(calibrated, members)
         # Quantiles of categories cannot be averaged; their futures are thrown together.
         continuous = [variable.kind == "continuous" for variable in self.schema.targets]
-        return self._bounded(np.where(continuous, averaged, together))
-
-    def _bounded(
-        self, samples: Float[np.ndarray, "member episode step target"]
-    ) -> Float[np.ndarray, "member episode step target"]:
-        low = [-np.inf if variable.low is None else variable.low for variable in self.schema.targets]
-        high = [np.inf if variable.high is None else variable.high for variable in self.schema.targets]
-        return np.clip(samples, np.array(low), np.array(high))
+        return np.where(continuous, averaged, together)
 
     def evaluate(self, data: Any, *, horizon: int | None = None, members: int = 200, seed: int = 0) -> "Evaluation":
         """Score the model and its baselines on recorded episodes, which should be new to it."""

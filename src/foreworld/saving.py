@@ -14,8 +14,9 @@ from foreworld.errors import ArtifactError
 from foreworld.evidence.baselines import Persistence, RidgeARX
 from foreworld.reasoning.calibrate import Calibration
 from foreworld.reasoning.support.judge import Support
+from foreworld.reasoning.surprise.monitor import Monitor
+from foreworld.world.build import build_network
 from foreworld.world.config import FitConfig
-from foreworld.world.network import WorldNetwork
 
 if TYPE_CHECKING:
     from foreworld.model import WorldModel
@@ -36,6 +37,9 @@ def save(model: "WorldModel", folder: Path) -> None:
         "model.safetensors": tensors_to_bytes(weights),
         "README.md": readme(model).encode(),
     }
+    if model.monitor is not None:
+        watched, measured = model.monitor.state()
+        files["surprise.json"], files["surprise.safetensors"] = _json(measured), tensors_to_bytes(watched)
     for name, part in {"support": model.support, **model.baselines}.items():
         arrays, settings = part.state()
         files[f"{name}.json"] = _json(settings)
@@ -56,19 +60,27 @@ def load(folder: Path) -> "WorldModel":
         tensors = {
             name: torch.from_numpy(value) for name, value in bytes_to_tensors(files["model.safetensors"]).items()
         }
-        network = WorldNetwork(config, encoding, seed=0).requires_grad_(False)
+        network = build_network(config, encoding, seed=0).requires_grad_(False)
         network.load_state_dict(tensors)
-
-        def read(name: str, kind: Any) -> Any:
-            return kind.from_state(bytes_to_tensors(files[f"{name}.safetensors"]), json.loads(files[f"{name}.json"]))
-
+        baselines = {
+            name: kind.from_state(bytes_to_tensors(files[f"{name}.safetensors"]), json.loads(files[f"{name}.json"]))
+            for name, kind in BASELINES.items()
+            if f"{name}.json" in files
+        }
         return WorldModel(
             config=config,
             encoding=encoding,
             network=network,
             calibration=Calibration.model_validate_json(files["calibration.json"]),
-            support=read("support", Support),
-            baselines={name: read(name, kind) for name, kind in BASELINES.items()},
+            support=Support.from_state(
+                bytes_to_tensors(files["support.safetensors"]), json.loads(files["support.json"])
+            ),
+            monitor=Monitor.from_state(
+                bytes_to_tensors(files["surprise.safetensors"]), json.loads(files["surprise.json"])
+            )
+            if config.objective.startswith("jepa")
+            else None,
+            baselines=baselines,
             log=json.loads(files["log.json"]),
             about=settings["about"],
         )

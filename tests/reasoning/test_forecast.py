@@ -96,7 +96,9 @@ def test_draws_have_the_distribution_that_was_read() -> None:
     level = torch.tensor([2.0, np.log(np.expm1(0.5 - 1e-3))])
     outputs = torch.cat([level, torch.tensor([np.log(3.0)]), torch.log(torch.tensor([0.2, 0.5, 0.3]))])
     reading = Reading(outputs.expand(1, 20_000, 1, 6).float(), SCHEMA.targets)
-    drawn = forecast._draw(reading, torch.rand(1, 20_000, 1, 3, generator=torch.Generator().manual_seed(0))).numpy()
+    drawn = forecast.draw_reading(
+        reading, torch.rand(1, 20_000, 1, 3, generator=torch.Generator().manual_seed(0))
+    ).numpy()
     assert drawn[..., 0].mean() == pytest.approx(2.0, abs=0.02) and drawn[..., 0].std() == pytest.approx(0.5, abs=0.02)
     assert drawn[..., 1].mean() == pytest.approx(0.75, abs=0.02)
     shares = np.bincount(drawn[..., 2].astype(int).ravel(), minlength=3) / 20_000

@@ -5,13 +5,11 @@ import pytest
 import torch
 
 from foreworld.data.plan import cut
-from foreworld.reasoning import held_out as held_out_module
 from foreworld.reasoning.forecast import encode_now
 from foreworld.reasoning.held_out import (
     HeldOut,
     calibrate,
     ensemble_gain,
-    fit_support,
     forecast_held_out,
     only,
     spread_origins,
@@ -40,7 +38,7 @@ def test_every_episode_is_asked_about_once_in_native_units() -> None:
     rows = np.maximum(np.array(LENGTHS) - 4, 0)
     rows[[1, 2]] = 0  # No four steps to look ahead.
     assert np.bincount(held_out.origin[:, 0], minlength=7).tolist() == rows.tolist()
-    assert held_out.samples.shape == (held_out_module.DRAWS, rows.sum(), 4, 3)
+    assert held_out.samples.shape == (100, rows.sum(), 4, 3)
     for index in np.unique(held_out.origin[:, 0]):
         cases = cut(DATA, [(int(index), row) for row in range(rows[index])], 4)
         np.testing.assert_array_equal(held_out.truth[held_out.origin[:, 0] == index], cases.truth)
@@ -103,14 +101,3 @@ def test_origins_are_spread_evenly_and_have_a_whole_future() -> None:
     assert every == [(0, row) for row in range(21)] + [(4, row) for row in range(9)]
     some = spread_origins(DATA, np.array([0, 2, 4]), horizon=4, limit=10)
     assert len(some) == 10 and some[0] == (0, 0) and some[-1] == (4, 8) and len(set(some)) == 10
-
-
-def test_references_are_beliefs_of_the_episodes_that_a_member_saw(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(held_out_module, "REFERENCES", 60)
-    support = fit_support(NETWORK, ENCODING, DATA, HELD_OUT, seed=0)
-    assert support.references.shape == (3, 60, 8) and support.horizon == 4 and support.threshold > 0
-    histories = [[e.until(row) for row in range(e.steps + 1)] for e in DATA]
-    for member, fold in enumerate(HELD_OUT):
-        seen = [h for index, rows in enumerate(histories) if index not in fold for h in rows]
-        beliefs = encode_now(NETWORK, type(DATA)(DATA.schema, tuple(seen)), ENCODING)[member]
-        assert torch.cdist(support.references[member], beliefs).min(1).values.max() < 1e-3

@@ -27,6 +27,8 @@ CONFIG = tiny(steps=23)
 def _often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loop, "LOG_EVERY", 5)
     monkeypatch.setattr(loop, "DIAGNOSE_EVERY", 10)
+    monkeypatch.setattr(loop, "SELECT_EVERY", 4)
+    monkeypatch.setattr(loop, "PATIENCE", 1.0)
 
 
 def trainer(config: FitConfig = CONFIG, *, seed: int = 0, data: Episodes = DATA) -> Trainer:
@@ -39,13 +41,16 @@ def trainer(config: FitConfig = CONFIG, *, seed: int = 0, data: Episodes = DATA)
 def state(trained: Trainer) -> dict[str, Any]:
     """Every number that a run leaves behind, as bytes."""
     tensors: dict[Any, dict] = {"network": trained.network.state_dict(), "average": trained.average.state_dict()}
-    tensors |= trained.optimiser.state_dict()["state"]
+    tensors["best"] = trained.best.state_dict()
+    for place, optimiser in enumerate(trained.optimisers):
+        tensors |= {(place, index): values for index, values in optimiser.state_dict()["state"].items()}
     numbers = {
         (part, name): torch.as_tensor(value).numpy().tobytes()
         for part, values in tensors.items()
         for name, value in values.items()
     }
-    return {"step": trained.step, "log": trained.log, "numbers": numbers}
+    best = (trained.best_step, trained.best_score)
+    return {"step": trained.step, "best": best, "log": trained.log, "numbers": numbers}
 
 
 class Interrupt(Exception):
@@ -66,6 +71,8 @@ def whole() -> Iterator[dict[str, Any]]:
     with pytest.MonkeyPatch.context() as changed:
         changed.setattr(loop, "LOG_EVERY", 5)
         changed.setattr(loop, "DIAGNOSE_EVERY", 10)
+        changed.setattr(loop, "SELECT_EVERY", 4)
+        changed.setattr(loop, "PATIENCE", 1.0)
         trained = trainer()
         trained.run()
     yield state(trained)
@@ -148,6 +155,37 @@ def test_everything_that_decides_the_bits_is_in_the_key() -> None:
     key = run_key(CONFIG, DATA, 0)
     assert key == run_key(tiny(steps=23), shuffled, 0)
     assert len({key, run_key(tiny(steps=24), DATA, 0), run_key(CONFIG, DATA, 1), run_key(CONFIG, other, 0)}) == 4
+
+
+def test_training_ends_when_the_episodes_left_out_gain_nothing_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "PATIENCE", 0.2)
+    trained = trainer(tiny(steps=100))
+    scores = iter([3.0, 1.0, 2.0] + [1.5] * 100)
+
+    def select() -> None:
+        score = next(scores)
+        if score < trained.best_score:
+            trained.best_score, trained.best_step = score, trained.step
+
+    monkeypatch.setattr(trained, "_select", select)
+    trained.run()
+    assert trained.finished and trained.best_step == 8 and trained.step == 29
+    assert trained.log[-1]["step"] == 29 and "rank" in trained.log[-1]
+
+
+def test_the_weights_kept_are_those_that_did_best(monkeypatch: pytest.MonkeyPatch) -> None:
+    trained = trainer()
+    seen: dict[int, dict[str, torch.Tensor]] = {}
+    select = trained._select
+
+    def watched() -> None:
+        seen[trained.step] = {name: value.clone() for name, value in trained.average.state_dict().items()}
+        select()
+
+    monkeypatch.setattr(trained, "_select", watched)
+    trained.run()
+    for name, value in trained.best.state_dict().items():
+        assert torch.equal(value, seen[trained.best_step][name]), name
 
 
 def test_a_diverged_run_stops_with_a_word() -> None:

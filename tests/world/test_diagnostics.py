@@ -42,7 +42,7 @@ def test_a_collapsed_encoder_shows(network: WorldNetwork, batch: Batch) -> None:
         parameter.zero_()
     collapsed = diagnose(network, batch)
     assert collapsed["std_min"] == collapsed["std_mean"] == pytest.approx(0, abs=1e-6)
-    assert collapsed["probe_r2"] == pytest.approx(0, abs=1e-3)
+    assert collapsed["probe_r2"] < sane["probe_r2"]  # Levels stay: they are observed.
     assert sane["rank"] > 1.5 > collapsed["rank"]
     assert sane["std_min"] > 0 and sane["probe_r2"] > 0.05
 

@@ -6,15 +6,17 @@ import pytest
 import torch
 
 from foreworld.world.encoder import BeliefEncoder
+from foreworld.world.levels import Levels
 
 from ..simulated import tiny
 
+LEVELS = Levels(columns=[2], targets=[0], kept=[0.9], change=[0.4])
 Kind = Literal["gru", "transformer"]
 KINDS: list[Kind] = ["gru", "transformer"]
 
 
 def encoder(kind: Kind) -> BeliefEncoder:
-    return BeliefEncoder(tiny(encoder=kind), 5, generator=torch.Generator().manual_seed(0))
+    return BeliefEncoder(tiny(encoder=kind), 5, LEVELS, generator=torch.Generator().manual_seed(0))
 
 
 def history() -> torch.Tensor:
@@ -42,3 +44,8 @@ def test_a_batch_is_the_same_as_one_history_after_the_other(kind: Kind) -> None:
     rows = history()
     single = torch.cat([encoder(kind)(rows[:, [index]]) for index in range(3)], dim=1)
     torch.testing.assert_close(encoder(kind)(rows), single)
+
+
+def test_a_level_begins_as_what_is_observed() -> None:
+    rows = history()
+    torch.testing.assert_close(encoder("gru")(rows)[..., 0], rows[..., 2])

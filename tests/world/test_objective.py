@@ -54,9 +54,10 @@ def test_the_prediction_is_scored_against_the_belief_of_the_row_it_leads_to() ->
     for member, which, anchor, step in rows.reached.nonzero().tolist():
         row = int(rows.anchors[member, which, anchor]) + step + 1
         draws = imagined[:, member, which, anchor, step]
-        total[member] += energy_score(draws[0], draws[1], beliefs[member, which, row])
+        weight = model.weights[step].mean()
+        total[member] += weight * energy_score(draws[0], draws[1], beliefs[member, which, row]).detach()
         count[member] += 1
-    torch.testing.assert_close(terms(config, rows, model)["prediction"], total / count)
+    torch.testing.assert_close(terms(config, rows, model)["prediction"].detach(), total / count)
 
 
 def test_what_lies_beyond_the_end_of_an_episode_has_no_say() -> None:

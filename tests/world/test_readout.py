@@ -3,11 +3,13 @@
 import pytest
 import torch
 
+from foreworld.world.levels import Levels
 from foreworld.world.readout import Reading, Readout, binary_logits, deviation, output_width, reading_score
 from foreworld.world.scores import mixture_crps, mixture_log_score, normal_crps
 
 from ..simulated import SCHEMA, tiny
 
+LEVELS = Levels(columns=[0], targets=[0], kept=[0.9], change=[0.4])
 TARGETS = SCHEMA.targets  # level (continuous), alarm (binary), mode (three categories)
 
 
@@ -24,8 +26,14 @@ def truth() -> torch.Tensor:
 
 def test_widths() -> None:
     assert [output_width(target) for target in TARGETS] == [2, 1, 3]
-    readout = Readout(tiny(), TARGETS, generator=torch.Generator().manual_seed(0))
-    assert readout(torch.zeros(2, 7, 8)).outputs.shape == (2, 7, 6)
+    readout = Readout(tiny(), TARGETS, LEVELS, generator=torch.Generator().manual_seed(0))
+    belief = torch.zeros(2, 7, 9)
+    belief[..., 0] = 1.5
+    given = readout(belief)
+    assert given.outputs.shape == (2, 7, 6)
+    mean, spread = given.parts()[0].unbind(-1)
+    # Untrained, a target is forecast to be at its level, give or take something of the order of its usual change.
+    assert bool((mean == 1.5).all()) and bool((deviation(spread) < 1).all())
 
 
 @pytest.mark.parametrize("draws", [1, 2])

@@ -63,7 +63,7 @@ def episode_ids(instances: Sequence[str], episodes_per_instance: int = 1) -> lis
 
 def record(domain: Domain, *, ids: Sequence[str], policy: str | None = None, steps: int, seed: int = 0) -> Episodes:
     """The episodes with these ids, as in `collect`."""
-    return _episodes(domain, ids, roll(domain, policy, ids, steps=steps, seed=seed))
+    return to_episodes(domain, ids, roll(domain, policy, ids, steps=steps, seed=seed))
 
 
 def draw_origins(
@@ -199,7 +199,7 @@ def roll(
     return Rollout(behaviour, np.stack(observations, axis=1), np.stack(actions, axis=1), snapshots)
 
 
-def _episodes(domain: Domain, ids: Sequence[str], rollout: Rollout) -> Episodes:
+def to_episodes(domain: Domain, ids: Sequence[str], rollout: Rollout) -> Episodes:
     rows = rollout.observations.shape[1]
     static = domain.static([instance_of(id) for id in ids])
     episodes = [
@@ -224,7 +224,7 @@ def _histories(
     ids = sorted({id for id, _ in origins})
     rows = sorted({row for _, row in origins})
     rollout = roll(domain, policy, ids, steps=rows[-1] + horizon, stop=rows[-1] + 1, seed=seed, keep=rows)
-    episodes = _episodes(domain, ids, rollout)
+    episodes = to_episodes(domain, ids, rollout)
     places = [(ids.index(id), row) for id, row in origins]
     histories = Episodes(domain.schema, tuple(episodes[index].until(row) for index, row in places))
     start = join([take(rollout.snapshots[row], [index]) for index, row in places])

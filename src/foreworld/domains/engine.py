@@ -26,7 +26,7 @@ SHARES_A_WORKER = 4  # so that a worker with quick episodes does not wait long f
 Make = Callable[[], Domain]
 Job = Mapping[str, Any]
 Run = Callable[[Callable[..., Any], Sequence[Job]], list[Any]]
-"""Calls a function with the domain and the keywords of each job; the answers, in the order of the jobs."""
+"""Calls a function with the domain (or what else the workers make) and the keywords of each job; answers in order."""
 T = TypeVar("T")
 
 
@@ -83,17 +83,30 @@ def open_engine(make: Make, name: str = "serial", workers: int | None = None) ->
         QuestionError: there is no such engine, or no worker.
         MissingExtraError: Ray is not installed.
     """
+    domain = make()
+    with open_workers(make, name, workers) as (run, count):
+        yield Engine(domain, run, count if name == "serial" else count * SHARES_A_WORKER)
+
+
+@contextmanager
+def open_workers(
+    make: Callable[[], Any], name: str = "serial", workers: int | None = None
+) -> Iterator[tuple[Run, int]]:
+    """What calls functions with something that each worker makes for itself, and the number of workers.
+
+    The arguments are those of `open_engine`; what is made need not be a domain.
+    """
     if name not in ENGINES:
         raise QuestionError(f"no engine '{name}'; there are {', '.join(ENGINES)}")
     count = _cores() if workers is None else workers
     if count < 1:
         raise QuestionError(f"{count} workers: at least one is needed")
-    domain = make()
     if name == "serial":
-        yield Engine(domain, lambda task, jobs: [task(domain, **job) for job in jobs], 1)
+        made = make()
+        yield lambda task, jobs: [task(made, **job) for job in jobs], 1
         return
     with (_processes if name == "process" else _ray)(make, count) as run:
-        yield Engine(domain, run, count * SHARES_A_WORKER)
+        yield run, count
 
 
 def _cores() -> int:
@@ -103,7 +116,7 @@ def _cores() -> int:
 class _Worker:
     """A domain of its own, and what is done with it."""
 
-    def __init__(self, make: Make):
+    def __init__(self, make: Callable[[], Any]):
         self.domain = make()
 
     def do(self, task: Callable[..., Any], job: Job) -> Any:
@@ -113,7 +126,7 @@ class _Worker:
 _worker: _Worker
 
 
-def _begin(make: Make) -> None:
+def _begin(make: Callable[[], Any]) -> None:
     global _worker
     _worker = _Worker(make)
 
@@ -123,7 +136,7 @@ def _do(task: Callable[..., Any], job: Job) -> Any:
 
 
 @contextmanager
-def _processes(make: Make, workers: int) -> Iterator[Run]:
+def _processes(make: Callable[[], Any], workers: int) -> Iterator[Run]:
     # Spawned, not forked: a fork copies the locks of threads that it does not copy.
     context = get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context, initializer=_begin, initargs=(make,)) as pool:
@@ -135,7 +148,7 @@ def _processes(make: Make, workers: int) -> Iterator[Run]:
 
 
 @contextmanager
-def _ray(make: Make, workers: int) -> Iterator[Run]:
+def _ray(make: Callable[[], Any], workers: int) -> Iterator[Run]:
     if find_spec("ray") is None:
         raise MissingExtraError("the ray engine", "ray")
     import ray  # pyright: ignore[reportMissingImports]

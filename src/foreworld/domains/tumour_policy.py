@@ -74,4 +74,4 @@ class Doctor:
 
     def intended(self, start: int, stop: int) -> Float[np.ndarray, "episode step 2"]:
         """What is given even when no tumour is seen: a larger one calls for more, never for less."""
-        return DOSES * (self._coins[:, start:stop] < treatment_probability(np.zeros(()), self._gamma))
+        return DOSES * (self._coins[:, start:stop] < treatment_probability(np.zeros(1), self._gamma))

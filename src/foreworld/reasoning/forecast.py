@@ -2,7 +2,7 @@
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from foreworld.allocator import keep_large_allocations
@@ -10,6 +10,8 @@ from foreworld.data.episodes import Episodes
 from foreworld.data.plan import Plan
 from foreworld.data.scaling import Encoding
 from foreworld.data.tabulate import encode_histories, encode_plan
+from foreworld.world.autoregressive import Autoregressive, Futures
+from foreworld.world.build import Network
 from foreworld.world.network import WorldNetwork
 from foreworld.world.readout import Reading, binary_logits, deviation
 
@@ -17,19 +19,45 @@ from foreworld.world.readout import Reading, binary_logits, deviation
 CHUNK_ROWS = 4_000
 
 
-def encode_now(
-    network: WorldNetwork, histories: Episodes, encoding: Encoding
-) -> Float[Tensor, "member episode latent"]:
+def encode_now(network: Network, histories: Episodes, encoding: Encoding) -> Float[Tensor, "member episode latent"]:
     """The belief after the last row of each history, from at most `context` rows."""
-    context = network.config.context
-    rows = torch.from_numpy(encode_histories(tuple(histories), encoding, context))
-    last = torch.tensor([min(len(episode.time), context) - 1 for episode in histories])
+    rows, last = encode_tails(network, histories, encoding)
     beliefs = []
     with torch.no_grad():
         for chunk, end in zip(rows.split(256), last.split(256), strict=True):
             all_rows = network.encoder(chunk.expand(network.config.members, *chunk.shape))
             beliefs.append(all_rows[:, torch.arange(len(end)), end])
     return torch.cat(beliefs, dim=1)
+
+
+def encode_tails(
+    network: Network, histories: Episodes, encoding: Encoding
+) -> tuple[Float[Tensor, "episode row input"], Int[Tensor, " episode"]]:
+    """The rows that a network reads of each history, padded at the end, and the place of the last one."""
+    context = network.config.context if isinstance(network, WorldNetwork) else network.reach
+    rows = torch.from_numpy(encode_histories(tuple(histories), encoding, context))
+    return rows, torch.tensor([min(len(episode.time), context) - 1 for episode in histories])
+
+
+def draw(
+    network: Network, histories: Episodes, plan: Plan, encoding: Encoding, *, draws: int, seed: int
+) -> Float[np.ndarray, "member draw episode step target"]:
+    """As `sample`, from any network: by beliefs, or, where none are rolled out, by observations that it invents."""
+    if isinstance(network, WorldNetwork):
+        beliefs = encode_now(network, histories, encoding)
+        return sample(network, beliefs, histories, plan, encoding, draws=draws, seed=seed)
+    return invent(network, histories, plan, encoding, draws=draws, seed=seed).values.numpy()
+
+
+@torch.no_grad()
+def invent(
+    network: Autoregressive, histories: Episodes, plan: Plan, encoding: Encoding, *, draws: int, seed: int
+) -> Futures:
+    """Futures of a network that goes on observation by observation."""
+    keep_large_allocations()
+    rows, last = encode_tails(network, histories, encoding)
+    moves = torch.from_numpy(encode_plan(histories, plan, encoding)[0])
+    return network.futures(rows, last, moves, draws=draws, generator=torch.Generator().manual_seed(seed))
 
 
 @torch.no_grad()
@@ -59,13 +87,13 @@ def sample(
         pick = slice(start, start + size)
         count = beliefs[:, pick].shape[1]
         rolled = network.rollout(
-            beliefs[:, pick].repeat_interleave(draws, 1),
-            moves[pick].repeat_interleave(draws, 0).expand(members, -1, -1, -1),
-            elapsed[pick].repeat_interleave(draws, 0).expand(members, -1, -1),
-            noise.repeat(1, count, 1, 1),
+            beliefs[:, pick],
+            moves[pick].expand(members, -1, -1, -1),
+            elapsed[pick].expand(members, -1, -1),
+            noise.repeat_interleave(count, 1),
         )
-        reading = network.readout(rolled)
-        parts.append(_draw(reading, uniform.repeat(1, count, 1, 1)).unflatten(1, (count, draws)).transpose(1, 2))
+        drawn = draw_reading(network.readout(rolled), uniform.repeat_interleave(count, 1))
+        parts.append(drawn.unflatten(1, (draws, count)))
     return torch.cat(parts, dim=2).numpy()
 
 
@@ -78,7 +106,7 @@ def stratified(shape: tuple[int, int, int, int], generator: torch.Generator) -> 
     return ((rank + torch.rand(shape, generator=generator)) / shape[1]).clamp(1e-6, 1 - 1e-6)
 
 
-def _draw(
+def draw_reading(
     reading: Reading, uniform: Float[Tensor, "member batch step target"]
 ) -> Float[Tensor, "member batch step target"]:
     """One value of each target from its distribution, by inverting its distribution function."""

@@ -14,11 +14,8 @@ from foreworld.data.episodes import Episodes
 from foreworld.data.plan import cut
 from foreworld.data.scaling import Encoding
 from foreworld.reasoning.calibrate import Calibration, fit_calibration
-from foreworld.reasoning.forecast import encode_now, sample
-from foreworld.world.network import WorldNetwork
-
-CASES = 2000  # Held-out questions in all; more of them from the same episodes tell little new.
-DRAWS = 100  # Of each member, here and in every forecast: extreme quantiles depend a little on their number.
+from foreworld.reasoning.forecast import draw
+from foreworld.world.build import Network, build_network
 
 
 @dataclass(frozen=True)
@@ -49,12 +46,12 @@ def spread_origins(
 
 
 def forecast_held_out(
-    network: WorldNetwork, encoding: Encoding, data: Episodes, held_out: list[Int[np.ndarray, " _"]], *, seed: int
+    network: Network, encoding: Encoding, data: Episodes, held_out: list[Int[np.ndarray, " _"]], *, seed: int
 ) -> HeldOut:
     """Ask each member about the episodes that it left out; members that left out the same ones are asked once."""
     horizon = network.config.horizon
     members = {tuple(fold.tolist()): member for member, fold in enumerate(held_out)}
-    every = spread_origins(data, np.unique(np.concatenate(held_out)), horizon=horizon, limit=CASES)
+    every = spread_origins(data, np.unique(np.concatenate(held_out)), horizon=horizon, limit=network.config.cases)
     samples, truth, origin = [], [], []
     centre, scale = encoding.scaling.of(encoding.schema.targets)
     for fold, member in members.items():
@@ -64,17 +61,18 @@ def forecast_held_out(
             continue
         cases = cut(data, origins, horizon)
         alone = only(network, encoding, member)
-        beliefs = encode_now(alone, cases.histories, encoding)
-        drawn = sample(alone, beliefs, cases.histories, cases.plan, encoding, draws=DRAWS, seed=seed + member)[0]
+        # As many draws as in every forecast: extreme quantiles depend a little on their number.
+        draws = network.config.draws
+        drawn = draw(alone, cases.histories, cases.plan, encoding, draws=draws, seed=seed + member)[0]
         samples.append(drawn * scale + centre)
         truth.append(cases.truth)
         origin.append(np.array(origins))
     return HeldOut(np.concatenate(samples, 1), np.concatenate(truth), np.concatenate(origin))
 
 
-def only(network: WorldNetwork, encoding: Encoding, member: int) -> WorldNetwork:
+def only(network: Network, encoding: Encoding, member: int) -> Network:
     """One member of the ensemble as an ensemble of one."""
-    alone = WorldNetwork(network.config.model_copy(update={"members": 1}), encoding, seed=0)
+    alone = build_network(network.config.model_copy(update={"members": 1}), encoding, seed=0)
     alone.load_state_dict({name: value[member : member + 1] for name, value in network.state_dict().items()})
     return alone.requires_grad_(False)
 

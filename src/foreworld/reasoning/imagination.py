@@ -15,7 +15,7 @@ from foreworld.data.schema import Variable
 from foreworld.data.summary import clock
 from foreworld.errors import MissingExtraError
 from foreworld.reasoning.calibrate import quantiles
-from foreworld.reasoning.support.verdict import Reason, Verdict
+from foreworld.reasoning.support.verdict import Verdict
 
 if TYPE_CHECKING:
     import xarray
@@ -47,35 +47,23 @@ class Imagination:
         return self.histories.schema.targets
 
     @property
-    def support(self) -> Float[np.ndarray, "episode step"]:
-        """Share of held-out questions that were at least as strange up to each step: 1 is ordinary, 0 unheard of."""
-        return self.verdict.support
-
-    @property
     def supported(self) -> Bool[np.ndarray, "episode step"]:
-        """Whether the support suffices; after the first step at which it does not, it never does."""
+        """Whether the support of each step suffices; after the first at which it does not, it never does."""
         return self.verdict.supported
 
-    def reasons(self, episode: int = 0) -> tuple[Reason, ...]:
-        """Why the answer about one history is not supported to the end; empty where it is."""
-        return self.verdict.reasons[episode]
-
     def summary(self) -> list[dict[str, Any]]:
-        """How far each answer can be trusted, one entry a history; JSON-able.
+        """How far each answer can be trusted and why not further, one entry a history; JSON-able.
 
-        `expected_error` is the mean over the steps of the expected absolute error of each target, in its unit; of a
-        category, of its probability.
+        `expected_error` is the expected absolute error of the mean, mean over the steps, in the unit of each target; of
+        a category, of its probability.
         """
         names = [target.name for target in self.targets]
         return [
             {
                 "id": history.id,
-                "support": float(self.support[index].min()),
-                "supported_steps": int(self.supported[index].sum()),
                 "horizon": self.plan.horizon,
+                **self.verdict.summary(index),
                 "expected_error": dict(zip(names, self.verdict.error[index].mean(0).tolist(), strict=True)),
-                "nearest": list(self.verdict.nearest[index]),
-                "reasons": [reason.to_dict() for reason in self.reasons(index)],
             }
             for index, history in enumerate(self.histories)
         ]
@@ -96,9 +84,8 @@ class Imagination:
         for level, quantile in zip(LEVELS, quantiles(values, LEVELS), strict=True):
             summary[f"q{round(level * 100):02d}"] = quantile
         columns = self._labels(names)
-        columns |= {name: value.reshape(-1) for name, value in summary.items()}
+        columns |= {name: value.reshape(-1) for name, value in (summary | self._beside(names)).items()}
         columns["unit"] = np.tile(np.array(units, dtype=object), values.shape[1] * values.shape[2])
-        columns["support"] = np.repeat(self.support.reshape(-1), len(names))
         columns["supported"] = np.repeat(self.supported.reshape(-1), len(names))
         return self._frame(columns, len(names), backend)
 
@@ -136,7 +123,7 @@ class Imagination:
             schema.id: (episode, np.array([history.id for history in self.histories])),
             schema.time: ((episode, step), time),
             step: np.arange(1, self.plan.horizon + 1),
-            support: ((episode, step), self.support),
+            support: ((episode, step), self.verdict.support),
             supported: ((episode, step), self.supported),
         }
         return xarray.Dataset(variables, coords=coordinates)
@@ -149,6 +136,10 @@ class Imagination:
         if path is not None:
             figure.savefig(path)
         return figure
+
+    def _beside(self, names: Sequence[str]) -> dict[str, Float[np.ndarray, "episode step name"]]:
+        """Further columns of the answer, for answers that have more to say."""
+        return {}
 
     def _labels(self, names: Sequence[str]) -> dict[str, np.ndarray]:
         episodes, steps = self.plan.time.shape
@@ -169,10 +160,15 @@ class Imagination:
         return frame_from_columns(keys | ours, backend or self.histories.backend)
 
     def _long(self) -> tuple[list[str], list[str], Float[np.ndarray, "member episode step name"]]:
+        return self._spread(self.samples)
+
+    def _spread(
+        self, samples: Float[np.ndarray, "*sample episode step target"]
+    ) -> tuple[list[str], list[str], Float[np.ndarray, "*sample episode step name"]]:
         """Row names and units, and the values: as they are, or an indicator for each category."""
         names, units, values = [], [], []
         for index, target in enumerate(self.targets):
-            value = self.samples[..., index]
+            value = samples[..., index]
             if target.kind == "continuous":
                 names.append(target.name)
                 units.append(target.unit)
@@ -181,7 +177,8 @@ class Imagination:
             for code, label in enumerate(labels):
                 names.append(f"{target.name}={label}")
                 units.append("probability")
-                values.append(value == (1 if target.kind == "binary" else code))
+                indicator = value == (1 if target.kind == "binary" else code)
+                values.append(np.where(np.isfinite(value), indicator, np.nan))
         return names, units, np.stack([np.asarray(value, np.float32) for value in values], axis=-1)
 
 

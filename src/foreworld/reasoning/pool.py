@@ -9,6 +9,8 @@ coherent path (ensemble copula coupling, Schefzik, Thorarinsdottir and Gneiting,
 import numpy as np
 from jaxtyping import Float
 
+from foreworld.data.schema import Variable
+
 
 def pool(samples: Float[np.ndarray, "member draw *question"], count: int) -> Float[np.ndarray, "sample *question"]:
     """The first `count` futures of the ensemble, members in turn, at evenly spread levels of its averaged quantiles."""
@@ -24,3 +26,12 @@ def pool(samples: Float[np.ndarray, "member draw *question"], count: int) -> Flo
     out = np.empty_like(paths)
     np.put_along_axis(out, order, values, axis=0)
     return out
+
+
+def bounded(
+    samples: Float[np.ndarray, "*question target"], targets: tuple[Variable, ...]
+) -> Float[np.ndarray, "*question target"]:
+    """The samples within the bounds that were declared for these targets."""
+    low = [-np.inf if variable.low is None else variable.low for variable in targets]
+    high = [np.inf if variable.high is None else variable.high for variable in targets]
+    return np.clip(samples, np.array(low), np.array(high))

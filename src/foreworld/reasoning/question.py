@@ -3,6 +3,7 @@
 import difflib
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -42,17 +43,27 @@ def build_plan(
     schema = histories.schema
     plans = [_plan_one(episode, schema, scaling, horizon, _rows_of(future, episode)) for episode in histories]
     time, actions, known = (np.stack(parts) for parts in zip(*plans, strict=True))
+    return apply_do(histories, Plan(time, actions, known), do)
+
+
+def apply_do(histories: Episodes, plan: Plan, do: Do | None) -> Plan:
+    """The plan with what `do` says in place of what it said; see `build_plan`.
+
+    Raises:
+        QuestionError: an unknown action, a value out of bounds, a time between two steps.
+    """
+    schema, actions = histories.schema, plan.actions.copy()
     for key, value in (do or {}).items():
         # A name may hold an @ of its own.
         name, at, when = (key, "", "") if key in (v.name for v in schema.actions) else key.rpartition("@")
         column = _action(schema, name if at else key)
-        once = _step_at(when, histories, time, schema) if at else None
-        given = _values(schema.actions[column], value, horizon if once is None else 1, histories, column)
+        once = _step_at(when, histories, plan.time, schema) if at else None
+        given = _values(schema.actions[column], value, plan.horizon if once is None else 1, histories, column)
         if once is None:
             actions[:, :, column] = given
         else:
             actions[np.arange(len(histories)), once, column] = given[:, 0]
-    return Plan(time, actions, known)
+    return replace(plan, actions=actions)
 
 
 def _rows_of(future: Episodes | None, history: Episode) -> Episode | None:

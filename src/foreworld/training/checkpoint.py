@@ -33,11 +33,15 @@ class Checkpoint:
         """Write the state, whole or not at all."""
         tensors = {f"network.{name}": value for name, value in trainer.network.state_dict().items()}
         tensors |= {f"average.{name}": value for name, value in trainer.average.state_dict().items()}
-        for index, state in trainer.optimiser.state_dict()["state"].items():
-            tensors |= {f"optimiser.{index}.{name}": torch.as_tensor(value) for name, value in state.items()}
+        tensors |= {f"best.{name}": value for name, value in trainer.best.state_dict().items()}
+        for place, optimiser in enumerate(trainer.optimisers):
+            for index, state in optimiser.state_dict()["state"].items():
+                own = f"optimiser.{place}.{index}."
+                tensors |= {own + name: torch.as_tensor(value) for name, value in state.items()}
+        best = {"best_score": trainer.best_score, "best_step": trainer.best_step}
         files = {
             "state.safetensors": tensors_to_bytes({name: value.detach().numpy() for name, value in tensors.items()}),
-            "progress.json": json.dumps({"run": self.run, "step": trainer.step, "log": trainer.log}).encode(),
+            "progress.json": json.dumps({"run": self.run, "step": trainer.step, "log": trainer.log} | best).encode(),
         }
         write_artifact(self.folder, files, KIND, {"step": trainer.step})
 
@@ -62,14 +66,15 @@ class Checkpoint:
         }
         trainer.network.load_state_dict(_under("network.", tensors))
         trainer.average.load_state_dict(_under("average.", tensors))
-        state: dict[int, dict[str, torch.Tensor]] = {}
-        for name, value in _under("optimiser.", tensors).items():
-            index, key = name.split(".")
-            state.setdefault(int(index), {})[key] = value
-        trainer.optimiser.load_state_dict(
-            {"state": state, "param_groups": trainer.optimiser.state_dict()["param_groups"]}
-        )
+        trainer.best.load_state_dict(_under("best.", tensors))
+        for place, optimiser in enumerate(trainer.optimisers):
+            state: dict[int, dict[str, torch.Tensor]] = {}
+            for name, value in _under(f"optimiser.{place}.", tensors).items():
+                index, key = name.split(".")
+                state.setdefault(int(index), {})[key] = value
+            optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
         trainer.log, trainer.step = progress["log"], progress["step"]
+        trainer.best_score, trainer.best_step = progress["best_score"], progress["best_step"]
 
 
 def _under(prefix: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

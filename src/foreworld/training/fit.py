@@ -14,8 +14,8 @@ from foreworld.errors import TrainingError
 from foreworld.training.checkpoint import Checkpoint, run_key
 from foreworld.training.loop import Log, Trainer
 from foreworld.training.progress import progress_bar
+from foreworld.world.build import Network
 from foreworld.world.config import FitConfig
-from foreworld.world.network import WorldNetwork
 
 
 @dataclass(frozen=True)
@@ -24,14 +24,14 @@ class Trained:
 
     Attributes:
         config: as used, with context and horizon cut to what the episodes allow.
-        network: the averaged weights.
+        network: the averaged weights, of the step at which they did best on the episodes left out.
         encoding: scaling measured on the episodes.
         held_out: for each member, the positions of the episodes that it never saw.
         log: metrics by step.
     """
 
     config: FitConfig
-    network: WorldNetwork
+    network: Network
     encoding: Encoding
     held_out: list[Int[np.ndarray, " _"]]
     log: Log
@@ -60,7 +60,7 @@ def train(
     state = None if checkpoint is None else Checkpoint(checkpoint, run_key(config, data, seed))
     with progress_bar("training", config.steps, progress) as report:
         trainer.run(state, report)
-    return Trained(config, trainer.average, encoding, held_out, trainer.log)
+    return Trained(config, trainer.best, encoding, held_out, trainer.log)
 
 
 def fitting(config: FitConfig, lengths: Int[np.ndarray, " episode"]) -> FitConfig:

@@ -11,12 +11,18 @@ from foreworld.data.scaling import Encoding
 from foreworld.data.tabulate import Table
 from foreworld.errors import TrainingError
 from foreworld.training.checkpoint import Checkpoint
+from foreworld.training.muon import Muon
+from foreworld.world.build import OBJECTIVES, build_network
 from foreworld.world.config import FitConfig
 from foreworld.world.diagnostics import diagnose
 from foreworld.world.network import WorldNetwork
-from foreworld.world.objective import OBJECTIVES
 
 LOG_EVERY = 20
+SELECT_EVERY = 25
+SELECTIONS = 4  # Validation batches that a selection rests on.
+TOLERANCE = 0.05  # A later step is preferred unless it is worse by a larger share: it is better annealed.
+PATIENCE = 0.3  # Of all steps, without an improvement, after which training ends.
+MUON_RATE = 3.0  # Learning rate of matrices, in units of that of all other parameters.
 DIAGNOSE_EVERY = 100
 Log = list[dict[str, float]]
 
@@ -25,7 +31,7 @@ class Trainer:
     """Trains an ensemble; member k never sees the episodes of its held-out fold.
 
     All randomness of a step comes from (seed, step), so the state that a checkpoint must keep is weights, optimiser,
-    averaged weights, step and log, and nothing else.
+    averaged weights, the best of these, step and log, and nothing else.
     """
 
     def __init__(
@@ -39,15 +45,17 @@ class Trainer:
         seed: int,
     ):
         self.config, self.seed = config, seed
-        self.network = WorldNetwork(config, encoding, seed=seed)
-        self.average = WorldNetwork(config, encoding, seed=seed).requires_grad_(False)
-        decayed = [p for name, p in self.network.named_parameters() if name.endswith("weight")]
+        self.network, self.average, self.best = (
+            build_network(config, encoding, seed=seed, table=table) for _ in range(3)
+        )
+        self.average.requires_grad_(False)
+        self.best.requires_grad_(False)
+        self.best_score, self.best_step = float("inf"), 0
+        matrices = [p for name, p in self.network.named_parameters() if name.endswith("weight")]
         others = [p for name, p in self.network.named_parameters() if not name.endswith("weight")]
-        self.optimiser = torch.optim.AdamW(
-            [{"params": decayed, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}],
-            lr=config.learning_rate,
-            betas=(0.9, 0.99),
-            foreach=True,
+        self.optimisers = (
+            Muon(matrices, lr=config.learning_rate, weight_decay=config.weight_decay / MUON_RATE),
+            torch.optim.AdamW(others, lr=config.learning_rate, betas=(0.9, 0.99), weight_decay=0.0, foreach=True),
         )
         size = {"batch": config.batch, "anchors": config.anchors, "context": config.context, "horizon": config.horizon}
         self.sampler = Sampler(table, train, **size, seed=seed, jitter=config.jitter)
@@ -66,16 +74,18 @@ class Trainer:
         if checkpoint is not None:
             checkpoint.restore(self)
         sums: dict[str, float] = {}
-        while self.step < self.config.steps:
+        while not self.finished:
             terms = self._update()
             for name, value in terms.items():
                 sums[name] = sums.get(name, 0.0) + value
             self.step += 1
-            if self.step % LOG_EVERY == 0 or self.step == self.config.steps:
+            if self.step % SELECT_EVERY == 0 or self.step == self.config.steps:
+                self._select()
+            if self.step % LOG_EVERY == 0 or self.finished:
                 count = (self.step - 1) % LOG_EVERY + 1
                 row = {"step": float(self.step), **{name: total / count for name, total in sums.items()}}
                 sums = {}
-                if self.step % DIAGNOSE_EVERY == 0 or self.step == self.config.steps:
+                if self.step % DIAGNOSE_EVERY == 0 or self.finished:
                     row |= self._validate()
                 self.log.append(row)
                 if checkpoint is not None:
@@ -83,24 +93,32 @@ class Trainer:
             if report is not None:
                 report(self.step, self.log[-1] if self.log else {})
 
+    @property
+    def finished(self) -> bool:
+        """Whether all steps are done, or the episodes left out have gained nothing for long."""
+        patience = max(PATIENCE * self.config.steps, SELECT_EVERY)
+        return self.step == self.config.steps or self.step - self.best_step > patience
+
     def _update(self) -> dict[str, float]:
         rng = np.random.default_rng([self.seed, self.step, 1])
         # Short rollouts are cheap and cover the first steps; long ones are what is asked of the model.
         longest = self.config.horizon
         horizon = longest if rng.random() < 0.3 else int(rng.integers(1, longest + 1))
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
-        for group in self.optimiser.param_groups:
-            group["lr"] = self._learning_rate()
-        terms = OBJECTIVES[self.config.objective](
+        for optimiser, rate in zip(self.optimisers, (MUON_RATE, 1.0), strict=True):
+            for group in optimiser.param_groups:
+                group["lr"] = rate * self._learning_rate()
+        terms = OBJECTIVES[self.config.objective].loss(
             self.network, self.sampler.batch(self.step, horizon), self.config, generator
         )
-        self.optimiser.zero_grad(set_to_none=True)
+        self.network.zero_grad(set_to_none=True)
         loss = terms["loss"].sum()
         if not bool(torch.isfinite(loss)):
             raise TrainingError(f"the loss is not finite at step {self.step}: try a lower learning rate")
         loss.backward()
         self._clip()
-        self.optimiser.step()
+        for optimiser in self.optimisers:
+            optimiser.step()
         keep = min(self.config.averaging, (1 + self.step) / (10 + self.step))
         for kept, new in zip(self.average.parameters(), self.network.parameters(), strict=True):
             kept.lerp_(new.detach(), 1 - keep)
@@ -123,9 +141,23 @@ class Trainer:
             gradient.mul_(factor.reshape(-1, *[1] * (gradient.dim() - 1)))
 
     @torch.no_grad()
+    def _select(self) -> None:
+        """Keep the averaged weights if they do about as well as ever on the episodes that each member leaves out."""
+        scores = []
+        for index in range(SELECTIONS):
+            batch, generator = self.validation.batch(index, self.config.horizon), torch.Generator().manual_seed(index)
+            terms = OBJECTIVES[self.config.objective].loss(self.average, batch, self.config, generator)
+            scores.append(float(terms["forecast"].mean()))
+        score = float(np.mean(scores))
+        if score <= self.best_score + TOLERANCE * abs(self.best_score):
+            self.best_score, self.best_step = min(score, self.best_score), self.step
+            self.best.load_state_dict(self.average.state_dict())
+
+    @torch.no_grad()
     def _validate(self) -> dict[str, float]:
         """Score of the averaged weights on held-out episodes, and the collapse diagnostics."""
         batch = self.validation.batch(0, self.config.horizon)
         generator = torch.Generator().manual_seed(0)
-        terms = OBJECTIVES[self.config.objective](self.average, batch, self.config, generator)
-        return {"validation": float(terms["grounding"].mean())} | diagnose(self.average, batch)
+        terms = OBJECTIVES[self.config.objective].loss(self.average, batch, self.config, generator)
+        measured = diagnose(self.average, batch) if isinstance(self.average, WorldNetwork) else {}
+        return {"validation": float(terms["forecast"].mean())} | measured

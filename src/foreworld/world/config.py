@@ -4,12 +4,25 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+Objective = Literal[
+    "jepa",
+    "jepa_ema",
+    "jepa_memoryless",
+    "generative",
+    "generative_grounded",
+    "generative_gated",
+    "next_token",
+    "next_token_text",
+    "gru_gaussian",
+]
+
 
 class FitConfig(BaseModel):
     """How a world model is built and trained.
 
     Attributes:
-        objective: what is predicted; `jepa` predicts the next belief.
+        objective: what is predicted; `jepa` predicts the next belief. The others are what it is to be compared with,
+            see `foreworld.world.build`.
         members: networks in the ensemble; each leaves out its own share of the episodes.
         latent: dimension of a belief.
         hidden: width of every hidden layer.
@@ -25,14 +38,17 @@ class FitConfig(BaseModel):
             readout is a probe: it learns from beliefs that its loss does not reach.
         stop_gradient: whether the encoded belief is a fixed target for the predicted one.
         jitter: standard deviation of noise on the static facts in training, in their own.
-        steps, batch, anchors, learning_rate, weight_decay: optimisation; `batch` histories a member and step, `anchors`
+        steps: at most; training ends before when the episodes left out gain nothing any more.
+        batch, anchors, learning_rate, weight_decay: optimisation; `batch` histories a member and step, `anchors`
             rollouts from each.
         averaging: decay of the moving average of the weights, which is what is kept.
+        draws: futures that each member samples of a question, at least.
+        cases: held-out questions that intervals are calibrated on, at most.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    objective: Literal["jepa"] = "jepa"
+    objective: Objective = "jepa"
     members: int = Field(default=5, ge=1)
     latent: int = Field(default=32, ge=1)
     hidden: int = Field(default=64, ge=1)
@@ -48,9 +64,11 @@ class FitConfig(BaseModel):
     stop_gradient: bool = False
     score: Literal["energy", "squared"] = "energy"
     jitter: float = Field(default=0.3, ge=0)
-    steps: int = Field(default=800, ge=1)
+    steps: int = Field(default=400, ge=1)
     batch: int = Field(default=16, ge=1)
     anchors: int = Field(default=8, ge=1)
     learning_rate: float = 4e-3
     weight_decay: float = 0.3
     averaging: float = 0.99
+    draws: int = Field(default=100, ge=2)
+    cases: int = Field(default=2000, ge=1)

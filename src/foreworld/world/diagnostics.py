@@ -16,17 +16,19 @@ from foreworld.world.network import WorldNetwork
 def diagnose(network: WorldNetwork, batch: Batch) -> dict[str, float]:
     """Collapse diagnostics on a batch, averaged over members; those that the batch cannot tell are left out.
 
-    rank: effective rank of the beliefs, exp of the entropy of the normalised spectrum (Roy and Vetterli 2007).
-    std_min, std_mean: spread of the least and of the average latent dimension.
+    rank: effective rank of the beliefs without their levels, which cannot collapse: exp of the entropy of the
+        normalised spectrum (Roy and Vetterli 2007).
+    std_min, std_mean: spread of the least and of the average of the same dimensions.
     probe_r2: share of a target's variance that a linear probe reads from encoded beliefs, in sample, mean over targets.
     action_sensitivity: how far beliefs move after the rollout when the moves of another episode are taken instead, in
         units of their spread over all episodes.
     """
     beliefs = network.encoder(batch.history)
     cloud = batch.existing(beliefs)
-    spread = cloud.std(1)
+    free = cloud[..., network.levels.count :]
+    spread = free.std(1)
     measured = {
-        "rank": float(_effective_rank(cloud - cloud.mean(1, keepdim=True)).mean()),
+        "rank": float(_effective_rank(free - free.mean(1, keepdim=True)).mean()),
         "std_min": float(spread.min(-1).values.mean()),
         "std_mean": float(spread.mean()),
         "probe_r2": _probe(cloud, batch.existing(batch.targets)),

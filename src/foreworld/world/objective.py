@@ -1,7 +1,5 @@
 """The JEPA objective: predict the next belief, keep beliefs from collapsing, ground them in the targets."""
 
-from collections.abc import Callable
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -21,25 +19,29 @@ def jepa(
 ) -> dict[str, Float[Tensor, " member"]]:
     """The terms of the loss, one value a member; `loss` is their weighted sum.
 
-    prediction: energy score of predicted beliefs against the encoded ones, over all steps of the rollouts.
-    grounding: score of the targets read from predicted beliefs; encoding: the same from encoded beliefs.
-    regulariser: penalty on the cloud of encoded beliefs.
+    prediction: energy score of predicted beliefs against the encoded ones, over all steps of the rollouts, near steps
+        weighted up (`step_weights`).
+    grounding: score of the targets read from predicted beliefs, weighted likewise; encoding: the same from encoded
+        beliefs. forecast: the first without weights, no part of the loss.
+    regulariser: penalty on the cloud of encoded beliefs; levels, which cannot collapse, are left out.
     """
     beliefs = network.encoder(batch.history)
     imagined = imagine(network, beliefs, batch, generator)
-    goal = batch.ahead(beliefs)
+    goal = batch.ahead(network.goals(batch.history, beliefs))
     if config.stop_gradient:
         goal = goal.detach()
     truth = batch.ahead(batch.targets)
     ground = config.grounding_weight or 1.0
     seen, foreseen = (beliefs, imagined) if config.grounding_weight else (beliefs.detach(), imagined.detach())
-    reached = batch.reached.to(beliefs)
+    reached, free = batch.reached.to(beliefs), beliefs[..., network.levels.count :]
     latent = LATENT_SCORES[config.score](imagined[0], imagined[1], goal)
+    read, weights = read_score(network, foreseen, truth), network.weights[: latent.shape[-1]]
     terms = {
-        "prediction": _mean(latent, reached),
-        "grounding": _mean(read_score(network, foreseen, truth).mean(-1), reached),
+        "forecast": _mean(read.mean(-1), reached).detach(),
+        "prediction": _mean(latent * weights.mean(-1), reached),
+        "grounding": _mean((read * weights).mean(-1), reached),
         "encoding": _mean(read_score(network, seen[None], batch.targets).mean(-1), batch.valid.to(beliefs)),
-        "regulariser": REGULARISERS[config.regulariser](batch.existing(beliefs), generator),
+        "regulariser": REGULARISERS[config.regulariser](batch.existing(free), generator),
     }
     terms["loss"] = (
         config.prediction_weight * terms["prediction"]
@@ -61,9 +63,9 @@ def imagine(
     start = beliefs.gather(2, batch.anchors[..., None].expand(-1, -1, -1, latent)).flatten(1, 2)
     noise = torch.randn(members, DRAWS * size * anchors, steps, network.config.noise, generator=generator)
     rolled = network.rollout(
-        start.repeat(1, DRAWS, 1),
-        batch.moves.flatten(1, 2).repeat(1, DRAWS, 1, 1),
-        batch.elapsed.flatten(1, 2).repeat(1, DRAWS, 1),
+        start,
+        batch.moves.flatten(1, 2),
+        batch.elapsed.flatten(1, 2),
         noise.to(beliefs),
     )
     return rolled.unflatten(1, (DRAWS, size, anchors)).movedim(1, 0)
@@ -81,7 +83,3 @@ def read_score(
 
 def _mean(values: Float[Tensor, "member *batch"], weights: Float[Tensor, "member *batch"]) -> Float[Tensor, " member"]:
     return (values * weights).flatten(1).sum(1) / weights.flatten(1).sum(1).clamp(min=1)
-
-
-Objective = Callable[[WorldNetwork, Batch, FitConfig, torch.Generator], dict[str, Float[Tensor, " member"]]]
-OBJECTIVES: dict[str, Objective] = {"jepa": jepa}

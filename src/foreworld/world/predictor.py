@@ -1,34 +1,92 @@
 """The predictor: s_t+1 = predict(s_t, a_t, dt, eps_t), the structural equation of the model."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn.functional import pad, silu, softplus
 
-from foreworld.nets.ensemble import MLP
+from foreworld.nets.ensemble import Linear
 from foreworld.world.config import FitConfig
+from foreworld.world.levels import Levels
+
+
+@dataclass(frozen=True)
+class Drive:
+    """All that moves a belief besides itself, for every step at once.
+
+    Attributes:
+        from_belief: what a belief is multiplied by on entering.
+        entering: by step, what moves and noise add to that.
+        keep, share: by step, what belief and drift are multiplied by.
+    """
+
+    from_belief: Float[Tensor, "member latent entry"]
+    entering: Sequence[Float[Tensor, "member batch entry"]]
+    keep: Sequence[Float[Tensor, "member batch latent"]]
+    share: Sequence[Float[Tensor, "member batch latent"]]
 
 
 class Predictor(nn.Module):
     """One transition between beliefs, driven by a move and by exogenous noise eps ~ N(0, I).
 
-    s' = s + (1 - exp(-k dt)) f(s, move, eps): the exact solution of a relaxation at constant rate k, so that a step of
-    any length stays bounded and a step of length zero stays put.
+    s' = keep s + (1 - exp(-k dt)) size f(s, move, eps), where f is a perceptron with two hidden layers and a linear
+    path beside them. Without a leak, keep is one and this is the exact solution of a relaxation at constant rate k: a
+    step of any length stays bounded, and a step of length zero stays put. Levels leak, so that they may return to their
+    mean, and their size is that of their usual change.
     """
 
-    def __init__(self, config: FitConfig, inputs: int, *, generator: torch.Generator):
+    def __init__(self, config: FitConfig, inputs: int, levels: Levels, *, generator: torch.Generator):
         super().__init__()
-        members, hidden = config.members, config.hidden
-        widths = [config.latent + inputs + config.noise, hidden, hidden, config.latent]
-        self.drift = MLP(members, widths, generator=generator, gain=0.3)
-        self.rate = nn.Parameter(torch.zeros(members, 1, config.latent))
+        members, self.hidden = config.members, config.hidden
+        self.width = levels.count + config.latent
+        self.parts = [self.width, inputs, config.noise]
+        self.entry = Linear(members, sum(self.parts), self.hidden, generator=generator)
+        self.linear = Linear(members, sum(self.parts), self.width, generator=generator, gain=0.0)
+        self.inner = Linear(members, self.hidden, self.hidden, generator=generator)
+        self.exit = Linear(members, self.hidden, self.width, generator=generator, gain=0.3)
+        self.rate = nn.Parameter(torch.zeros(members, 1, self.width))
+        leak = torch.log(torch.expm1(-torch.log(torch.tensor(levels.kept))))
+        self.leak = nn.Parameter(leak.expand(members, 1, -1).clone())
+        self.size = torch.cat([2 * torch.tensor(levels.change), torch.ones(config.latent)])
 
     def forward(
-        self,
-        belief: Float[Tensor, "member batch latent"],
-        move: Float[Tensor, "member batch move"],
-        elapsed: Float[Tensor, "member batch"],
-        noise: Float[Tensor, "member batch noise"],
+        self, belief: Float[Tensor, "member batch latent"], drive: Drive, step: int
     ) -> Float[Tensor, "member batch latent"]:
-        drift = self.drift(torch.cat([belief, move, noise], dim=-1))
-        share = -torch.expm1(-nn.functional.softplus(self.rate) * elapsed[..., None])
-        return torch.addcmul(belief, share, drift)
+        """The belief after one step of a drive."""
+        entered = torch.baddbmm(drive.entering[step], belief, drive.from_belief)
+        hidden = silu(self.inner(silu(entered[..., : self.hidden])))
+        drift = torch.baddbmm(entered[..., self.hidden :] + self.exit.bias, hidden, self.exit.weight)
+        return torch.addcmul(belief * drive.keep[step], drive.share[step], drift)
+
+    def drive(
+        self,
+        moves: Float[Tensor, "member batch step move"],
+        elapsed: Float[Tensor, "member batch step"],
+        noise: Float[Tensor, "member drawn step noise"],
+    ) -> Drive:
+        """What moves a belief along a plan; with k times as many rows of noise as of moves, k draws of each in turn."""
+        # The first layer and the linear path read the same, so they are one product.
+        weight = torch.cat([self.entry.weight, self.linear.weight], dim=2)
+        bias = torch.cat([self.entry.bias, self.linear.bias], dim=2)
+        from_belief, from_move, from_noise = weight.split(self.parts, dim=1)
+        draws = noise.shape[1] // moves.shape[1]
+        moved = torch.baddbmm(bias, moves.flatten(1, 2), from_move).unflatten(1, moves.shape[1:3])
+        chance = (noise.flatten(1, 2) @ from_noise).unflatten(1, (draws, *moves.shape[1:3]))
+        return Drive(
+            from_belief,
+            (moved[:, None] + chance).flatten(1, 2).unbind(2),
+            self.keep(elapsed).repeat(1, draws, 1, 1).unbind(2),
+            self.share(elapsed).repeat(1, draws, 1, 1).unbind(2),
+        )
+
+    def keep(self, elapsed: Float[Tensor, "member batch step"]) -> Float[Tensor, "member batch step latent"]:
+        """How much of a belief is left by itself after some time: all, but for levels that return to their mean."""
+        leak = pad(softplus(self.leak), (0, self.width - self.leak.shape[-1]))
+        return torch.exp(-leak[:, :, None] * elapsed[..., None])
+
+    def share(self, elapsed: Float[Tensor, "member batch step"]) -> Float[Tensor, "member batch step latent"]:
+        """How much of the drift comes about in some time."""
+        return -torch.expm1(-softplus(self.rate)[:, :, None] * elapsed[..., None]) * self.size

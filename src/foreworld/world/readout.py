@@ -2,14 +2,16 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from foreworld.data.schema import Variable
-from foreworld.nets.ensemble import MLP
+from foreworld.nets.ensemble import MLP, Linear
 from foreworld.world import scores
 from foreworld.world.config import FitConfig
+from foreworld.world.levels import Levels
 
 
 @dataclass(frozen=True)
@@ -32,14 +34,23 @@ def output_width(variable: Variable) -> int:
 class Readout(nn.Module):
     """An MLP from a belief to the distribution of each target."""
 
-    def __init__(self, config: FitConfig, variables: tuple[Variable, ...], *, generator: torch.Generator):
+    def __init__(
+        self, config: FitConfig, variables: tuple[Variable, ...], levels: Levels, *, generator: torch.Generator
+    ):
         super().__init__()
         self.variables = variables
         outputs = sum(output_width(variable) for variable in variables)
-        self.net = MLP(config.members, [config.latent, config.hidden, outputs], generator=generator)
+        self.net = MLP(config.members, [levels.count + config.latent, config.hidden, outputs], generator=generator)
+        starts = np.cumsum([0] + [output_width(variable) for variable in variables])
+        self.means = torch.from_numpy(starts[levels.targets].astype(np.int64))
+        last = self.net.layers[-1]
+        assert isinstance(last, Linear)
+        last.weight.data[..., self.means] = 0.0
+        last.bias.data[..., self.means] = 0.0
+        last.bias.data[..., self.means + 1] = torch.log(torch.expm1(torch.tensor(levels.change) / 2))
 
     def forward(self, belief: Float[Tensor, "member *batch latent"]) -> Reading:
-        return Reading(self.net(belief), self.variables)
+        return Reading(self.net(belief).index_add(-1, self.means, belief[..., : len(self.means)]), self.variables)
 
 
 def deviation(raw: Tensor) -> Tensor:

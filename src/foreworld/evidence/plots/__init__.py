@@ -15,5 +15,6 @@ from foreworld.evidence.plots.fan import fan_chart
 from foreworld.evidence.plots.learning import learning_curves
 from foreworld.evidence.plots.scores import calibration_plot, crps_by_horizon
 from foreworld.evidence.plots.style import png
+from foreworld.evidence.plots.surprises import surprise_chart
 
-__all__ = ["calibration_plot", "crps_by_horizon", "fan_chart", "learning_curves", "png"]
+__all__ = ["calibration_plot", "crps_by_horizon", "fan_chart", "learning_curves", "png", "surprise_chart"]

@@ -99,8 +99,14 @@ class PlanAnswer:
 
     @property
     def supported(self) -> Bool[np.ndarray, "episode step"]:
-        """Whether the support suffices; after the first step at which it does not, it never does."""
+        """Whether the support of each step suffices; after the first at which it does not, it never does."""
         return self.verdict.supported
+
+    @property
+    def outside(self) -> tuple[str, ...]:
+        """Actions of the plan beyond the range of the training data, by name, in any episode."""
+        beyond = {reason.variable for found in self.verdict.reasons for reason in found if reason.ground == "range"}
+        return tuple(action.name for action in self.histories.schema.actions if action.name in beyond)
 
     def to_frame(self, backend: str | None = None) -> Any:
         """One row an (id, step) with a column an action, under the user's own column names.
@@ -118,11 +124,7 @@ class PlanAnswer:
             values = self.actions[..., index].reshape(-1)
             labels = np.array(action.categories, dtype=object)
             columns[action.name] = labels[values.astype(int)] if action.categories else values
-        ours = {
-            "step": np.tile(np.arange(1, steps + 1), episodes),
-            "support": self.verdict.support.reshape(-1),
-            "supported": self.supported.reshape(-1),
-        }
+        ours = {"step": np.tile(np.arange(1, steps + 1), episodes), "supported": self.supported.reshape(-1)}
         columns |= {f"{name}_" if name in columns else name: values for name, values in ours.items()}
         return frame_from_columns(columns, backend or self.histories.backend)
 
@@ -153,7 +155,6 @@ class PlanAnswer:
             "gain_over_doing_nothing": self.gain.of(episode),
             "gain_over_logged": logged,
             "limits": limits,
-            "supported_steps": int(self.supported[episode].sum()),
-            "support": float(self.verdict.support[episode].min()),
-            "reasons": [reason.to_dict() for reason in self.verdict.reasons[episode]],
+            "outside_training_range": list(self.outside),
+            **self.verdict.summary(episode),
         }

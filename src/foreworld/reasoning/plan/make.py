@@ -27,7 +27,7 @@ from foreworld.reasoning.plan.rollout import ModelRollout, Rollout
 from foreworld.reasoning.plan.search import Knots, Planner, Scores, evaluator, quantities, rough_reach
 from foreworld.reasoning.question import Do, build_plan
 from foreworld.reasoning.support.judge import Support
-from foreworld.world.network import WorldNetwork
+from foreworld.world.build import Network, belief_network
 
 PLANNERS: dict[str, Callable[[], Planner]] = {"cem": CEM, "icem": ICEM, "mppi": MPPI, "gradient": Gradient}
 CORRECTIONS = 2  # Further searches, where the one before was mistaken about a limit.
@@ -39,7 +39,7 @@ class Model(Protocol):
     """What planning needs of a world model."""
 
     @property
-    def network(self) -> WorldNetwork: ...
+    def network(self) -> Network: ...
     @property
     def encoding(self) -> Encoding: ...
     @property
@@ -103,9 +103,10 @@ def make_plan(
     with torch.no_grad():
         default = build_plan(histories, model.encoding.scaling, do=do, horizon=horizon, future=future)
         problem = build_problem(task, histories, default, model.encoding.scaling, _decided(histories, do, future))
-        beliefs = encode_now(model.network, histories, model.encoding)
+        network = belief_network(model.network)
+        beliefs = encode_now(network, histories, model.encoding)
         rollout = ModelRollout(
-            model.network, model.encoding, model.calibration, beliefs, histories, default, draws=draws, seed=seed
+            network, model.encoding, model.calibration, beliefs, histories, default, draws=draws, seed=seed
         )
         starts = [problem.gather(plan) for plan in (default.actions, start) if plan is not None]
         chosen, settled = choose(problem, rollout, planner or ICEM(), torch.cat(starts[::-1], 1), seed)
@@ -113,7 +114,7 @@ def make_plan(
         compared = [plan.actions, default.actions] + ([] if logged is None else [logged.actions])
         settled = settle(problem, rollout, torch.from_numpy(np.stack(compared, 1)).float())
         limits = _report_limits(problem, rollout, planner or ICEM(), chosen, settled, seed)
-        verdict = model.support.judge(model.network, model.encoding, histories, plan)
+        verdict = model.support.judge(network, model.encoding, beliefs, histories, plan)
     return PlanAnswer(
         plan=plan,
         chosen=tuple(variable.name for variable in problem.chosen),

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn.functional import silu, softplus
+from torch.nn.functional import silu
 
 from foreworld.allocator import keep_large_allocations
 from foreworld.data.episodes import Episodes
@@ -100,22 +100,24 @@ class ModelRollout:
     @torch.no_grad()
     def _take_apart(self, moves: Float[Tensor, "episode step move"], elapsed: Float[Tensor, "episode step"]) -> None:
         """Split the first layer into what stands before belief, actions, all other moves, and noise."""
-        config = self.network.config
-        (bias, weight), *self.drift = _affine(self.network.predictor.drift)
+        predictor = self.network.predictor
+        bias = torch.cat([predictor.entry.bias, predictor.linear.bias], dim=2)
+        weight = torch.cat([predictor.entry.weight, predictor.linear.weight], dim=2)
+        self.drift = [(layer.bias.detach(), layer.weight.detach()) for layer in (predictor.inner, predictor.exit)]
         self.reader = _affine(self.network.readout.net)
         width = sum(variable.width for variable in self.encoding.schema.actions)
         flags = len(self.encoding.schema.actions)
         memory = width + flags + torch.arange(memory_width(self.encoding))
         own = torch.cat([torch.arange(width), memory])
-        belief, move, noise = weight.split([config.latent, moves.shape[-1], config.noise], dim=1)
+        belief, move, noise = weight.split(predictor.parts, dim=1)
         self.from_belief, self.from_noise = belief.contiguous(), noise
         self.from_actions = move[:, own].contiguous()
         others = moves.clone()
         others[..., own] = 0.0
         others[..., width : width + flags] = 1.0  # Every action of a candidate is known.
         self.constant = torch.einsum("esi,mih->mesh", others, move) + bias[:, None]
-        rate = softplus(self.network.predictor.rate)[:, :, None]
-        self.share = -torch.expm1(-rate * elapsed[None, ..., None])  # [member, episode, step, latent]
+        spans = elapsed.expand(self.network.config.members, -1, -1)
+        self.keep, self.share = predictor.keep(spans), predictor.share(spans)  # [member, episode, step, latent]
 
     @torch.no_grad()
     def _noise(self, draws: int) -> tuple[Tensor, Tensor]:
@@ -236,13 +238,19 @@ class ModelRollout:
         for step in range(horizon):
             from_actions = torch.matmul(flat[None, :, step], self.from_actions).unflatten(1, (1, episodes, candidates))
             entering = (from_actions + constant[:, :, :, step, None]).flatten(1, 3)
-            hidden = silu(torch.baddbmm(entering, belief, self.from_belief), inplace=eager)
+            entered = torch.baddbmm(entering, belief, self.from_belief)
+            hidden = silu(entered[..., : second[1].shape[1]])
             hidden = silu(torch.baddbmm(second[0], hidden, second[1]), inplace=eager)
-            drift = torch.baddbmm(third[0], hidden, third[1])
-            share = self.share[:, None, pick, step, None].expand(*shape[:-1], drift.shape[-1]).flatten(1, 3)
-            belief = torch.addcmul(belief, share, drift)
+            drift = torch.baddbmm(entered[..., second[1].shape[1] :] + third[0], hidden, third[1])
+            keep, share = (
+                part[:, None, pick, step, None].expand(*shape[:-1], drift.shape[-1]).flatten(1, 3)
+                for part in (self.keep, self.share)
+            )
+            belief = torch.addcmul(belief * keep, share, drift)
             hidden = silu(torch.baddbmm(hide[0], belief, hide[1]), inplace=eager)
-            outputs.append(torch.baddbmm(show[0], hidden, show[1]))
+            read = torch.baddbmm(show[0], hidden, show[1])
+            means = self.network.readout.means
+            outputs.append(read.index_add(-1, means, belief[..., : len(means)]))
         return torch.stack(outputs, 2).unflatten(1, shape[1:-1])
 
     def _read(self, outputs: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor, Tensor]:

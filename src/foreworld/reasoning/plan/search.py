@@ -14,6 +14,7 @@ from foreworld.reasoning.plan.problem import Problem
 from foreworld.reasoning.plan.rollout import Actions, Rollout
 
 Knots = Float[Tensor, "episode _ knot chosen"]
+_TIE = 0.1  # Weight of cost among candidates that break limits.
 _WIDEST, _NARROWEST = 0.0, 2.0  # Decimal digits by which the first candidates are drawn nearer to where they start.
 
 
@@ -33,7 +34,8 @@ class Scores:
         """One number, smaller is better: who keeps all limits by cost, then the others by how far they break them.
 
         Deb's rules (Computer Methods in Applied Mechanics and Engineering 186, 2000). Limits are in different units, so
-        each is measured against the worst candidate.
+        each is measured against the worst candidate. Where a limit is broken already, whatever is done, all break it
+        alike: then cost decides, by a tenth of its range.
         """
         cost = torch.nan_to_num(self.cost, nan=1e30, posinf=1e30, neginf=-1e30)
         if not self.excess.shape[-1]:
@@ -42,8 +44,10 @@ class Scores:
         broken = (excess / excess.amax(1, keepdim=True).clamp_min(1e-12)).sum(-1)
         kept = broken <= 0
         worst = torch.where(kept, cost, -1e30).amax(1, keepdim=True)
-        size = (cost.amax(1, keepdim=True) - cost.amin(1, keepdim=True)).clamp_min(1e-12)
-        return torch.where(kept, cost, torch.where(worst > -1e30, worst, 0.0) + broken * size)
+        least = cost.amin(1, keepdim=True)
+        size = (cost.amax(1, keepdim=True) - least).clamp_min(1e-12)
+        penalty = broken * size + _TIE * (cost - least)
+        return torch.where(kept, cost, torch.where(worst > -1e30, worst, 0.0) + penalty)
 
 
 Evaluate = Callable[[Knots], Scores]

@@ -1,10 +1,10 @@
 """Does a question lie within what the model has seen? One calibrated score in [0, 1], with reasons.
 
-Each ground (`verdict.GROUNDS`) becomes a conformal p-value among held-out questions; the smallest of them is ranked among
-held-out questions in turn (Tippett's combination, with its distribution measured rather than assumed). So the support of
-a question is the share of held-out questions that were at least as strange, and where nothing has changed it is below
-ALARM for a share ALARM of the questions. An action beyond the range of training, or a step beyond the calibrated horizon,
-leaves no support at all.
+Each ground (`verdict.GROUNDS`) becomes a conformal p-value among held-out questions; the smallest of them is ranked
+among held-out questions in turn (Tippett's combination, with its distribution measured rather than assumed). So the
+support of a question is the share of held-out questions that were at least as strange, and where nothing has changed it
+is below ALARM for about a share ALARM of the questions. An action beyond the range of training, or a step beyond the
+calibrated horizon, leaves no support at all.
 """
 
 from dataclasses import dataclass
@@ -12,22 +12,22 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
 
 from foreworld.data.episodes import Episodes
 from foreworld.data.plan import Plan
-from foreworld.data.scaling import Encoding, Scaling
-from foreworld.reasoning.support.error import ErrorModel
-from foreworld.reasoning.support.evidence import Evidence, Measures
-from foreworld.reasoning.support.familiar import Familiar
-from foreworld.reasoning.support.hindsight import Hindsight
-from foreworld.reasoning.support.overlap import Overlap
+from foreworld.data.scaling import Encoding
+from foreworld.reasoning.support.neighbours import Near, Neighbours
+from foreworld.reasoning.support.overlap import actions_in_range, planned
 from foreworld.reasoning.support.ranks import Ranks
-from foreworld.reasoning.support.reasons import allowed, explain, nearest_names
+from foreworld.reasoning.support.reasons import Evidence, explain, nearest_names
+from foreworld.reasoning.support.spread import Spread, spread_of
 from foreworld.reasoning.support.verdict import Verdict
-from foreworld.world.network import WorldNetwork
+from foreworld.world.build import Network
 
-ALARM = 0.02  # Share of questions like those of training that are called unsupported.
+ALARM = 0.03  # Share of questions like those of training that are called unsupported; bound by 5% with few of them.
+TAIL = 4.0  # Beyond the largest evidence of held-out questions, p falls with this power of it.
 
 
 @dataclass(frozen=True)
@@ -35,102 +35,136 @@ class Support:
     """What held-out questions look like, and the training data that new ones are compared with.
 
     Attributes:
-        measures: how evidence is measured.
+        beliefs, steps: rows of training: beliefs by member, and steps of action.
+        between: usual disagreement, scaled units.
+        error: usual absolute error of the mean as a share of the deviation of the futures.
         ranks: of each ground, by step.
-        together: of the largest -log p of all grounds, by step.
-        usual: median evidence of each ground.
-        error: how wrong forecasts are.
+        together: of 1 / smallest p of all grounds, by step.
         names: of the training episodes.
     """
 
-    measures: Measures
+    beliefs: Neighbours
+    steps: Neighbours
+    between: Float[np.ndarray, "step target"]
+    error: Float[np.ndarray, "step target"]
     ranks: Ranks
     together: Ranks
-    usual: Float[np.ndarray, " ground"]
-    error: ErrorModel
     names: tuple[str | int, ...]
 
     @property
     def horizon(self) -> int:
         """Steps that were calibrated."""
-        return self.together.knots.shape[0]
+        return len(self.between)
 
-    def judge(self, network: WorldNetwork, encoding: Encoding, histories: Episodes, plan: Plan) -> Verdict:
-        """How far history and plan of each question are within what was seen; after the first step that is not, none is."""
-        evidence = self.measures.of(network, encoding, histories, plan)
-        return self.decide(evidence, encoding, histories, plan)
+    def judge(self, network: Network, encoding: Encoding, beliefs: Tensor, histories: Episodes, plan: Plan) -> Verdict:
+        """How far history and plan of each question are within what was seen; after the first step that is not, none is.
 
-    def decide(self, evidence: Evidence, encoding: Encoding, histories: Episodes, plan: Plan) -> Verdict:
-        """From evidence to a verdict."""
-        step = np.minimum(np.arange(plan.horizon), self.horizon - 1)
-        strange = self._strange(evidence.grounds, step)
-        support = Ranks(self.together.shares, self.together.knots[step]).p(strange)
+        Args:
+            network, encoding: of the model.
+            beliefs: of the histories, as `encode_now` gives them.
+            histories, plan: the questions.
+        """
+        spread = spread_of(network, beliefs, histories, plan, encoding)
+        evidence = gather(
+            self.beliefs.of(beliefs),
+            self.steps.of(planned(histories, plan, encoding).flatten(0, 1)[None]),
+            spread.disagreement() / self.between[self._calibrated(plan.horizon)],
+        )
+        return self._decide(evidence, spread, encoding, histories, plan)
+
+    def distance(self, beliefs: Float[Tensor, "member episode latent"]) -> Float[np.ndarray, " episode"]:
+        """Of histories from those of training, in whitened coordinates; mean over the members."""
+        return self.beliefs.of(beliefs).distance.mean(0).double().numpy()
+
+    def familiar(self, beliefs: Float[Tensor, "member episode latent"]) -> Bool[np.ndarray, " episode"]:
+        """Whether histories alone, whatever is done next, are like those of training."""
+        near = self.beliefs.of(beliefs)
+        grounds = np.stack([near.distance.mean(0).numpy(), near.norm.mean(0).numpy()])
+        return (grounds <= self._borders(np.zeros(1, int))[:2]).all(0)
+
+    def neighbours(self, beliefs: Float[Tensor, "member episode latent"]) -> tuple[tuple[str | int, ...], ...]:
+        """Names of the training episodes that come nearest to each of some beliefs, encoded or imagined."""
+        return nearest_names(self.beliefs.of(beliefs).episodes, self.names)
+
+    def _decide(
+        self, evidence: Evidence, spread: Spread, encoding: Encoding, histories: Episodes, plan: Plan
+    ) -> Verdict:
+        step = self._calibrated(plan.horizon)
+        strange = strangeness(Ranks(self.ranks.values[:, step], self.ranks.tail), evidence.grounds)
+        support = Ranks(self.together.values[step], self.together.tail).p(strange)
         inside = actions_in_range(histories, plan, encoding.scaling) & (np.arange(plan.horizon) < self.horizon)
         support = np.minimum.accumulate(np.where(inside, support, 0.0), axis=1)
         times = evidence.grounds / self._borders(step)[:, None]
         # Within the borders what was learnt says how wrong the forecast is; beyond them nothing was learnt.
-        error = self.error.expect(evidence.features(self.usual)) * np.maximum(times.max(0), 1)[..., None]
+        scale = encoding.scaling.of(encoding.schema.targets)[1]
+        error = scale * self.error[step] * spread.total() * np.maximum(times.max(0), 1)[..., None]
         return Verdict(
             support=support,
             supported=support > ALARM,
             times=times,
             error=error,
-            nearest=nearest_names(evidence, self.names),
+            neighbours=nearest_names(evidence.near, self.names),
             reasons=explain(evidence, times, support > ALARM, self.horizon, self.names, encoding, histories, plan),
         )
 
-    def _strange(
-        self, grounds: Float[np.ndarray, "ground episode step"], step: np.ndarray
-    ) -> Float[np.ndarray, "episode step"]:
-        """-log of the smallest p of all grounds, the largest so far."""
-        return strangeness(Ranks(self.ranks.shares, self.ranks.knots[:, step]), grounds)
+    def _calibrated(self, steps: int) -> Int[np.ndarray, " step"]:
+        """The calibrated step that each step is held against: the last one for those beyond."""
+        return np.minimum(np.arange(steps), self.horizon - 1)
 
-    def _borders(self, step: np.ndarray) -> Float[np.ndarray, "ground step"]:
+    def _borders(self, step: Int[np.ndarray, " step"]) -> Float[np.ndarray, "ground step"]:
         """The evidence of each ground at which a question becomes unsupported."""
-        least = np.exp(-self.together.border(ALARM))
-        return self.ranks.border(np.broadcast_to(least, self.ranks.knots.shape[:2]))[:, step]
+        least = np.broadcast_to(1 / self.together.border(np.full(self.horizon, ALARM)), self.ranks.values.shape[:2])
+        return np.maximum(self.ranks.border(least), 1e-9)[:, step]
 
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Everything fitted: arrays, and a dictionary that JSON takes."""
-        measures = self.measures
-        parts = {"familiar": measures.familiar, "hindsight": measures.hindsight, "overlap": measures.overlap}
         arrays = {
-            f"{name}.{field}": value.numpy() for name, part in parts.items() for field, value in vars(part).items()
+            f"{name}.{field}": value.numpy()
+            for name, part in (("beliefs", self.beliefs), ("steps", self.steps))
+            for field, value in vars(part).items()
         }
-        for name, ranks in (("ranks", self.ranks), ("together", self.together)):
-            arrays |= {f"{name}.{field}": value for field, value in vars(ranks).items()}
-        arrays |= {"between": measures.between, "within": measures.within, "usual": self.usual}
-        arrays |= {f"error.{field}": value for field, value in vars(self.error).items()}
+        arrays |= {"between": self.between, "error": self.error}
+        arrays |= {"ranks": self.ranks.values, "together": self.together.values}
         return {name: np.ascontiguousarray(value) for name, value in arrays.items()}, {"names": list(self.names)}
 
     @classmethod
-    def from_state(cls, arrays: dict[str, np.ndarray], config: dict[str, Any]) -> "Support":
+    def from_state(cls, arrays: dict[str, np.ndarray], settings: dict[str, Any]) -> "Support":
         """The inverse of `state`."""
 
-        def part(kind: Any, name: str, convert: Any = lambda value: value) -> Any:
-            start = f"{name}."
-            return kind(**{key[len(start) :]: convert(value) for key, value in arrays.items() if key.startswith(start)})
+        def neighbours(name: str) -> Neighbours:
+            fields = ("centre", "whitening", "references", "episode")
+            return Neighbours(*(torch.from_numpy(arrays[f"{name}.{field}"]) for field in fields))
 
-        measures = Measures(
-            familiar=part(Familiar, "familiar", torch.from_numpy),
-            hindsight=part(Hindsight, "hindsight", torch.from_numpy),
-            overlap=part(Overlap, "overlap", torch.from_numpy),
+        return cls(
+            beliefs=neighbours("beliefs"),
+            steps=neighbours("steps"),
             between=arrays["between"],
-            within=arrays["within"],
+            error=arrays["error"],
+            ranks=Ranks(arrays["ranks"], TAIL),
+            together=Ranks(arrays["together"], 1.0),
+            names=tuple(settings["names"]),
         )
-        ranks, together = part(Ranks, "ranks"), part(Ranks, "together")
-        return cls(measures, ranks, together, arrays["usual"], part(ErrorModel, "error"), tuple(config["names"]))
 
 
-def strangeness(
-    ranks: Ranks, grounds: Float[np.ndarray, "ground episode step"]
-) -> Float[np.ndarray, "episode step"]:
-    """-log of the smallest p of all grounds, the largest up to each step."""
-    chances = ranks.p(np.moveaxis(grounds, 1, 0))
-    return np.maximum.accumulate(-np.log(chances.min(1)), axis=-1)
+def gather(histories: Near, steps: Near, disagreement: Float[np.ndarray, "episode step target"]) -> Evidence:
+    """All grounds in one shape: each step counts with the ones before it, the largest so far."""
+    shape = disagreement.shape[:2]
+    constant = np.ones((1, shape[1]))
+    grounds = [
+        histories.distance.mean(0).numpy()[:, None] * constant,
+        histories.norm.mean(0).numpy()[:, None] * constant,
+        disagreement.max(-1),
+        steps.distance[0].unflatten(0, shape).numpy(),
+    ]
+    return Evidence(
+        grounds=np.maximum.accumulate(np.stack(grounds).astype(np.float64), axis=-1),
+        disagreement=disagreement,
+        near=histories.episodes,
+        near_steps=steps.episodes[0].unflatten(0, shape),
+    )
 
 
-def actions_in_range(histories: Episodes, plan: Plan, scaling: Scaling) -> Bool[np.ndarray, "episode step"]:
-    """Whether every action of a step lies in the range of the training data, with 5% of the range to spare."""
-    low, high = allowed(histories.schema.actions, scaling)
-    return np.all(~((plan.actions < low) | (plan.actions > high)), axis=-1)
+def strangeness(ranks: Ranks, grounds: Float[np.ndarray, "ground episode step"]) -> Float[np.ndarray, "episode step"]:
+    """One over the smallest p of all grounds, the largest up to each step."""
+    smallest = ranks.p(np.moveaxis(grounds, 1, 0)).min(1)
+    return np.maximum.accumulate(1 / smallest, axis=-1)

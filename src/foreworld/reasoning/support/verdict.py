@@ -1,13 +1,14 @@
 """What was found about the support of some questions, and how to say it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float
 
-GROUNDS = ("history", "norm", "hindsight", "disagreement", "actions")
-"""Where the belief lies; how large it is; how well the history was foretold; whether members agree; actions together."""
+GROUNDS = ("history", "norm", "disagreement", "actions")
+"""How near the belief is to those of training; how large it is; whether members agree; actions and those before them."""
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,7 @@ class Reason:
         ground: one of GROUNDS, `range` or `horizon`.
         step: the first step that it spoils, from 1.
         variable: the action, target or observation that stands out; empty where none does.
-        times: how far beyond the border, in multiples of it; infinite beyond a range or a horizon.
+        times: how far beyond the border, in multiples of it; infinite beyond the horizon.
         text: a sentence for people.
         nearest: names of the training episodes that come nearest.
     """
@@ -32,8 +33,7 @@ class Reason:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able; an infinite distance is null."""
-        facts = {name: getattr(self, name) for name in ("ground", "step", "variable", "text")}
-        return facts | {"times": self.times if np.isfinite(self.times) else None, "nearest": list(self.nearest)}
+        return vars(self) | {"times": self.times if np.isfinite(self.times) else None, "nearest": list(self.nearest)}
 
 
 @dataclass(frozen=True)
@@ -43,16 +43,38 @@ class Verdict:
     Attributes:
         support: share of held-out questions that were at least as strange up to this step; 0 outside a range or beyond
             the calibrated horizon. It never rises along the steps.
-        supported: whether that share is above the alarm level.
+        supported: whether that share is above the level of alarm.
         times: evidence of each ground as a multiple of its border; above 1 is unsupported.
-        error: expected absolute error of the median in native units; of a category, of its probability.
-        nearest: names of the training episodes that come nearest to each history.
-        reasons: why a question is not supported, the farthest beyond its border first; empty where it is.
+        error: expected absolute error of the mean in native units; of a category, of its probability.
+        neighbours: names of the training episodes that come nearest to each history, the nearest first.
+        reasons: why a question is not supported to the end; empty where it is.
     """
 
     support: Float[np.ndarray, "episode step"]
     supported: Bool[np.ndarray, "episode step"]
     times: Float[np.ndarray, "ground episode step"]
     error: Float[np.ndarray, "episode step target"]
-    nearest: tuple[tuple[str | int, ...], ...]
+    neighbours: tuple[tuple[str | int, ...], ...]
     reasons: tuple[tuple[Reason, ...], ...]
+
+    def summary(self, episode: int) -> dict[str, Any]:
+        """Of one question, JSON-able; the score of the answer is that of its last step, the smallest."""
+        return {
+            "support": float(self.support[episode].min()),
+            "supported_steps": int(self.supported[episode].sum()),
+            "neighbours": list(self.neighbours[episode]),
+            "reasons": [reason.to_dict() for reason in self.reasons[episode]],
+        }
+
+    def complaint(self, names: Sequence[str | int]) -> str:
+        """One line about the questions, given by their ids, that are not supported; empty if all are."""
+        bad = np.flatnonzero(~self.supported.all(1))
+        if not bad.size:
+            return ""
+        # The one that counts: the farthest beyond its border, or else the least supported.
+        worst = min(bad, key=lambda index: (self.support[index].min(), -self.times[:, index].max()))
+        count = "" if len(names) == 1 else f"{bad.size} of {len(names)} answers are "
+        first = int(self.supported[worst].sum()) + 1
+        why = self.reasons[worst][0].text if self.reasons[worst] else "everything is a little strange at once"
+        more = f" (support {self.support[worst].min():.2g})"
+        return f"{count}unsupported: {names[worst]} from step {first} on{more}: {why}"

@@ -1,0 +1,53 @@
+"""Missing values in a stream: a channel that is missing has no p-value, and its absence alone raises no alarm.
+
+A model takes missing values as they are where its training had some. A channel that was never missing in training is
+another matter: neither network nor expectation has seen a row without it. Its last value is carried on, which serves
+for the row that comes next. After that nothing is judged until the gap is as far behind as it was long, since all
+forecasts then rest on a value that nobody saw.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from foreworld.data.episodes import Episode, Episodes
+from foreworld.data.scaling import INCREMENT_LAGS
+
+LONGEST = max(INCREMENT_LAGS)  # Rows for which a value is looked back to.
+
+
+def carry(data: Episodes, complete: Sequence[bool]) -> tuple[Episodes, Bool[np.ndarray, "step stream"]]:
+    """Trajectories without gaps in these channels, and which streams cannot be judged at each step, the belief last.
+
+    Args:
+        data: the trajectories.
+        complete: which observed channels were never missing in training.
+    """
+    columns = np.array(complete, bool)
+    episodes, unjudged = [], []
+    for episode in data:
+        missing = np.isnan(episode.observations)
+        lost = np.any(missing & columns, axis=1)
+        blind = _shadow(lost)[:-1] | np.all(missing[1:], axis=1)
+        unjudged.append(np.column_stack([missing[1:] | blind[:, None], blind | lost[1:]]))
+        episodes.append(_carried(episode, missing & columns))
+    return Episodes(data.schema, tuple(episodes), data.backend), np.concatenate(unjudged)
+
+
+def _shadow(lost: Bool[np.ndarray, " row"]) -> Bool[np.ndarray, " row"]:
+    """The rows of every gap, and as many after it, though no more than are looked back to."""
+    shadow = lost.copy()
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], lost, [False]]).astype(int))).reshape(-1, 2)
+    for begin, end in edges:
+        shadow[begin : end + min(end - begin, LONGEST) - 1] = True
+    return shadow
+
+
+def _carried(episode: Episode, missing: Bool[np.ndarray, "row observation"]) -> Episode:
+    if not missing.any():
+        return episode
+    last = np.maximum.accumulate(np.where(missing, 0, np.arange(len(missing))[:, None]), axis=0)
+    filled: Float[np.ndarray, "row observation"] = np.take_along_axis(episode.observations, last, axis=0)
+    return replace(episode, observations=np.where(missing, filled, episode.observations))

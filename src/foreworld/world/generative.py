@@ -1,0 +1,137 @@
+"""The generative objective: predict the next observation, every channel of it, instead of the next belief.
+
+Encoder and predictor are those of the JEPA objective, rolled out on the same batches; the readout covers all that is
+observed instead of the targets alone, and the loss is the proper score of what it reads. There is no latent prediction
+and no guard against collapse: a belief that has to tell the observations cannot collapse. `forecast` still answers the
+declared targets.
+
+Three variants: plain; with the grounding loss of the JEPA objective beside it (`grounded`); and with gates on the
+components of the belief and a price on each open one (`gated`), so that the model selects what pays by predicting. The
+last is in the manner of the gated predictive autoencoders of arXiv 2603.14131, which matched or beat JEPA on a noisy
+linear system; its gates are known to us from the abstract alone.
+"""
+
+from typing import cast
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from foreworld.data.batches import Batch
+from foreworld.data.scaling import Encoding
+from foreworld.data.schema import Schema
+from foreworld.world.config import FitConfig
+from foreworld.world.layout import observed_columns, read_values
+from foreworld.world.network import WorldNetwork
+from foreworld.world.objective import imagine
+from foreworld.world.readout import Reading, Readout, reading_score
+
+GATE_PRICE = 0.02  # of all components open, in units of the loss
+
+
+def widened(encoding: Encoding) -> Encoding:
+    """The same columns with every observation a target."""
+    variables = tuple(
+        variable.model_copy(update={"target": True}) if variable.role == "observation" else variable
+        for variable in encoding.schema.variables
+    )
+    schema = Schema.model_validate(encoding.schema.model_dump() | {"variables": variables})
+    return Encoding(schema, encoding.scaling, encoding.memory)
+
+
+class Narrowed(nn.Module):
+    """A readout of every observation that answers the declared targets."""
+
+    def __init__(self, whole: Readout, targets: tuple[int, ...]):
+        super().__init__()
+        self.whole, self.targets = whole, targets
+
+    def forward(self, belief: Float[Tensor, "member *batch latent"]) -> Reading:
+        reading = self.whole(belief)
+        parts = reading.parts()
+        return Reading(
+            torch.cat([parts[index] for index in self.targets], dim=-1),
+            tuple(reading.variables[index] for index in self.targets),
+        )
+
+
+class Gated(nn.Module):
+    """An encoder whose free components pass through a gate each, between closed (0) and open (1)."""
+
+    def __init__(self, encoder: nn.Module, members: int, latent: int):
+        super().__init__()
+        self.whole, self.latent = encoder, latent
+        self.logits = nn.Parameter(torch.full((members, 1, 1, latent), 1.0))
+
+    def forward(self, history: Float[Tensor, "member batch time inputs"]) -> Float[Tensor, "member batch time latent"]:
+        belief = self.whole(history)
+        # Components that stand for observed levels, if the encoder has such, are not for the gates to choose.
+        fixed = belief.shape[-1] - self.latent
+        return torch.cat([belief[..., :fixed], belief[..., fixed:] * torch.sigmoid(self.logits)], dim=-1)
+
+
+class GenerativeNetwork(WorldNetwork):
+    """Encoder and predictor of the world model, with a readout of every observation."""
+
+    readout: Narrowed  # pyright: ignore[reportIncompatibleVariableOverride]
+
+    def __init__(self, config: FitConfig, encoding: Encoding, *, seed: int):
+        super().__init__(config, widened(encoding), seed=seed)
+        self.observed = observed_columns(encoding)
+        self.targets = encoding.schema.target_indices
+        whole = cast(Readout, self.readout)
+        self.readout = Narrowed(whole, self.targets)
+
+
+class GatedNetwork(GenerativeNetwork):
+    """The same with gates on the belief."""
+
+    def __init__(self, config: FitConfig, encoding: Encoding, *, seed: int):
+        super().__init__(config, encoding, seed=seed)
+        self.encoder = Gated(self.encoder, config.members, config.latent)
+
+
+def generative(
+    network: GenerativeNetwork, batch: Batch, config: FitConfig, generator: torch.Generator
+) -> dict[str, Float[Tensor, " member"]]:
+    """The terms of the loss, one value a member; `loss` is their weighted sum.
+
+    prediction: score of every channel read from predicted beliefs; encoding: the same from encoded beliefs.
+    grounding: score of the targets read from predicted beliefs; part of the loss in the grounded variant alone.
+    forecast: the same without weights, no part of the loss. gates: mean opening, in the gated variant.
+    """
+    beliefs = network.encoder(batch.history)
+    imagined = imagine(network, beliefs, batch, generator)
+    truth = read_values(batch.history, network.observed)
+    ahead, now = _scores(network, imagined, batch.ahead(truth)), _scores(network, beliefs[None], truth)
+    reached, valid = batch.reached.to(beliefs), batch.valid.to(beliefs)
+    # Near steps are weighted up as in the JEPA objective, for every channel.
+    targets, weights = list(network.targets), network.weights[: reached.shape[-1]]
+    terms = {
+        "forecast": _mean(ahead[..., targets].mean(-1), reached).detach(),
+        "prediction": _mean((ahead * weights).mean(-1), reached),
+        "encoding": _mean(now.mean(-1), valid),
+        "grounding": _mean((ahead * weights)[..., targets].mean(-1), reached),
+    }
+    terms["loss"] = terms["prediction"] + terms["encoding"]
+    if config.objective == "generative_grounded":
+        own = _mean(now[..., targets].mean(-1), valid)
+        terms["loss"] = terms["loss"] + config.grounding_weight * (terms["grounding"] + own)
+    if isinstance(network.encoder, Gated):
+        terms["gates"] = torch.sigmoid(network.encoder.logits).flatten(1).mean(1)
+        terms["loss"] = terms["loss"] + GATE_PRICE * terms["gates"]
+    return terms
+
+
+def _scores(
+    network: GenerativeNetwork,
+    beliefs: Float[Tensor, "draw member *batch latent"],
+    truth: Float[Tensor, "member *batch observation"],
+) -> Float[Tensor, "member *batch observation"]:
+    """Score of every channel."""
+    reading = network.readout.whole(beliefs.movedim(0, 1))
+    return reading_score(Reading(reading.outputs.movedim(1, 0), reading.variables), truth)
+
+
+def _mean(values: Float[Tensor, "member *batch"], weights: Float[Tensor, "member *batch"]) -> Float[Tensor, " member"]:
+    return (values * weights).flatten(1).sum(1) / weights.flatten(1).sum(1).clamp(min=1)
