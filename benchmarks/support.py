@@ -1,6 +1,6 @@
 """When not to trust the model: coverage where it says *supported*, flags under shift, and errors ranked in advance.
 
-    python benchmarks/support.py                       # the missing cells, then the table: benchmarks/results/support.md
+    python benchmarks/support.py                       # the missing cells, then benchmarks/results/support.md
     python benchmarks/support.py weather --seeds 0     # some of them
     python benchmarks/support.py --seeds 0 --small     # a trial of a few minutes, kept in build/support
 
@@ -9,6 +9,9 @@ It is asked about unseen instances of the world that it knows, of the domain's o
 construction: `sensor noise` (one standard deviation of training on every continuous observation), `sensor offset`
 (three of them) and `all at once` (every action at the largest value of training throughout). All truths come from the
 simulator; each question is followed under FUTURES chances.
+`recorded` is what was done and came of it in unseen episodes: the world of training, in which false alarms are counted.
+In the `known world` plans are what was intended at the time of the question, which later rows would have changed, and
+`other plans` are the domain's alternatives: both are within the world, and not quite within the habits of training.
 
 - A question is flagged if any step is unsupported. Coverage under shift counts supported steps alone.
 - A shift is *strong* if the model's mean error under it is at least STRONG times that in the known world. Flags have no
@@ -31,11 +34,11 @@ import numpy as np
 
 from domains import MODELS
 from foreworld.data.episodes import Episodes
-from foreworld.data.plan import Cases
+from foreworld.data.plan import Cases, cut
 from foreworld.domains import registry
 from foreworld.domains.base import Domain, split
 from foreworld.domains.collect import branch, collect, draw_origins
-from foreworld.evidence.evaluate import subset
+from foreworld.evidence.evaluate import origins, subset
 from foreworld.model import WorldModel
 from foreworld.reasoning.support.verdict import GROUNDS
 from foreworld.world.config import FitConfig
@@ -45,7 +48,7 @@ TRIAL = Path(__file__).parents[1] / "build" / "support"
 NAMES = ("glucose", "tumour", "weather", "anaesthesia")
 CASES, FUTURES, FEW = 300, 8, 100
 STRONG = 2.0
-KNOWN, OTHER = "known world", "other plans"
+RECORDED, KNOWN, OTHER = "recorded", "known world", "other plans"
 LEVELS = (0.5, 0.8, 0.9)
 SMALL = {"members": 3, "latent": 16, "hidden": 32, "steps": 150, "cases": 400}
 
@@ -79,10 +82,10 @@ def questions(
     study = domain.study
     rows = (study.first, study.steps - study.horizon)
     each = max(1, count // len(test))
-    origins = draw_origins(domain, instances=test, per_instance=each, rows=rows, seed=200 + seed)
+    places = draw_origins(domain, instances=test, per_instance=each, rows=rows, seed=200 + seed)
     if plans is not None:
         domain.alternatives = lambda instances, actions, seeds: plans(actions)
-    return branch(domain, origins=origins, horizon=study.horizon, alternatives=futures, seed=200 + seed)
+    return branch(domain, origins=places, horizon=study.horizon, alternatives=futures, seed=200 + seed)
 
 
 def worlds(name: str, model: WorldModel, test: Sequence[str], count: int, seed: int) -> dict[str, tuple[Cases, int]]:
@@ -95,7 +98,11 @@ def worlds(name: str, model: WorldModel, test: Sequence[str], count: int, seed: 
         return registry.simulator(name)
 
     rng = np.random.default_rng([seed, 1])
-    found = {KNOWN: ask(world(), lambda plan: plan), OTHER: (questions(world(), test, None, 1, count, seed), 1)}
+    study = world().study
+    data = collect(world(), instances=test, steps=study.steps, seed=100 + seed)
+    places = origins(data, context=max(study.first, 1), horizon=study.horizon, limit=4 * count, seed=seed)
+    found = {RECORDED: (cut(data, places, study.horizon), 1), KNOWN: ask(world(), lambda plan: plan)}
+    found[OTHER] = questions(world(), test, None, 1, count, seed), 1
     for shift in world().shifts:
         found[shift] = ask(world().shifted(shift), lambda plan: plan)
     known = found[KNOWN][0]
@@ -123,7 +130,7 @@ def ask(model: WorldModel, cases: Cases, futures: int, seed: int) -> dict[str, n
         "times": answer.verdict.times,
         "one future": away[:, 0].mean((1, 2)),
         "mean": away.mean((1, 2, 3)),
-        "expected error": (answer.verdict.error / scale).mean((1, 2)),
+        "expected error": (answer.expected_error() / scale).mean((1, 2)),
         "score": -answer.verdict.support[:, -1],
         "width": ((high - low) / scale).mean((1, 2)),
     }
@@ -166,7 +173,7 @@ def describe(found: dict[str, np.ndarray], known: dict[str, np.ndarray]) -> dict
 
 def ranking(asked: dict[str, dict[str, np.ndarray]]) -> dict:
     """Share of the AURC gap recovered, in the known world and on an even mixture with all shifted worlds."""
-    shifted = [found for world, found in asked.items() if world not in (KNOWN, OTHER)]
+    shifted = [found for world, found in asked.items() if world not in (RECORDED, KNOWN, OTHER)]
     count = len(asked[KNOWN]["mean"])
     rng, per = np.random.default_rng(0), count // len(shifted)
     some = [(found, rng.permutation(len(found["mean"]))[:per]) for found in shifted]

@@ -71,14 +71,13 @@ def episodes(lengths: Sequence[int], seed: int = 0, *, schema: Schema = SCHEMA, 
     return Episodes(schema, tuple(made))
 
 
-def verdict(supported: np.ndarray, targets: int = 1) -> Verdict:
+def verdict(supported: np.ndarray) -> Verdict:
     """What a model would say that vouches for these steps alone."""
     episodes = len(supported)
     return Verdict(
         support=np.where(supported, 0.5, 0.0),
         supported=supported,
-        times=np.zeros((4, *supported.shape)),
-        error=np.ones((*supported.shape, targets)),
+        times=np.zeros((5, *supported.shape)),
         neighbours=(("unit 00",),) * episodes,
         reasons=((),) * episodes,
     )

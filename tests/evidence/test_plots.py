@@ -62,7 +62,7 @@ def imagination(targets: int, *, dose: float, datetimes: bool = False, rows: int
     ]
     return Imagination(
         samples=np.stack(draws[:targets], axis=-1).astype(np.float32),
-        verdict=verdict(np.arange(8)[None] < 6, targets),
+        verdict=verdict(np.arange(8)[None] < 6),
         histories=Episodes(schema, (history,)),
         plan=Plan(time, actions, np.empty((1, 8, 0))),
     )

@@ -35,7 +35,7 @@ def imagination(**schema: Any) -> Imagination:
     now = np.array([[episode.time[-1]] for episode in histories])
     plan = Plan(now + 5.0 * np.arange(1, STEPS + 1), np.zeros((2, STEPS, 3)), np.zeros((2, STEPS, 1)))
     supported = np.array([[True, True, False], [True, False, False]])
-    return Imagination(samples, verdict(supported, 3), histories, plan)
+    return Imagination(samples, verdict(supported), histories, plan)
 
 
 def test_the_frame_has_a_row_for_each_id_step_and_variable() -> None:

@@ -51,19 +51,34 @@ class Imagination:
         """Whether the support of each step suffices; after the first at which it does not, it never does."""
         return self.verdict.supported
 
+    def expected_error(self) -> Float[np.ndarray, "episode step target"]:
+        """Expected absolute error of the median, native units; of a category, the chance that the likeliest is wrong.
+
+        It is that of the calibrated futures themselves. Beyond the borders of support nothing was calibrated: there it
+        is made to grow with the distance from them, so that answers can be ranked by it.
+        """
+        errors = []
+        for index, target in enumerate(self.targets):
+            values = self.samples[..., index]
+            if target.kind == "continuous":
+                errors.append(np.abs(values - np.median(values, axis=0)).mean(0))
+            else:
+                shares = [(values == code).mean(0) for code in range(max(target.width, 2))]
+                errors.append(1 - np.max(shares, axis=0))
+        return np.stack(errors, axis=-1) * np.maximum(self.verdict.times.max(0), 1)[..., None]
+
     def summary(self) -> list[dict[str, Any]]:
         """How far each answer can be trusted and why not further, one entry a history; JSON-able.
 
-        `expected_error` is the expected absolute error of the mean, mean over the steps, in the unit of each target; of
-        a category, of its probability.
+        `expected_error` is that of `expected_error()`, mean over the steps.
         """
-        names = [target.name for target in self.targets]
+        names, error = [target.name for target in self.targets], self.expected_error()
         return [
             {
                 "id": history.id,
                 "horizon": self.plan.horizon,
                 **self.verdict.summary(index),
-                "expected_error": dict(zip(names, self.verdict.error[index].mean(0).tolist(), strict=True)),
+                "expected_error": dict(zip(names, error[index].mean(0).tolist(), strict=True)),
             }
             for index, history in enumerate(self.histories)
         ]

@@ -15,11 +15,12 @@ from foreworld.data.plan import cut
 from foreworld.data.scaling import Encoding
 from foreworld.reasoning.forecast import encode_now
 from foreworld.reasoning.held_out import only, spread_origins
+from foreworld.reasoning.support.hindsight import Hindsight, look_back
 from foreworld.reasoning.support.judge import TAIL, Support, gather, strangeness
 from foreworld.reasoning.support.neighbours import Near, Neighbours
 from foreworld.reasoning.support.overlap import fit_overlap, planned
 from foreworld.reasoning.support.ranks import Ranks
-from foreworld.reasoning.support.spread import channels, spread_of
+from foreworld.reasoning.support.spread import spread_of
 from foreworld.world.build import Network
 
 CASES = 600  # Held-out questions.
@@ -52,18 +53,16 @@ def fit_support(
     other = overlap.of(steps, but=torch.from_numpy(whose).repeat_interleave(horizon))
     disagreement = spread.disagreement(spread.honest_share(left_out))
     between = np.maximum(np.sqrt(np.square(disagreement).mean(0)), 1e-6)
-    evidence = gather(_by(familiar.of(beliefs), asked), other, disagreement / between)
+    missed = look_back(network, encoding, cases.histories)[asked, np.arange(len(asked))]
+    hindsight = Hindsight.fit(missed)
+    near = _by(familiar.of(beliefs), asked)
+    evidence = gather(near, hindsight.relative(missed), other, disagreement / between)
     ranks = Ranks.fit(np.moveaxis(evidence.grounds, 1, 0), TAIL)
-    centre, scale = encoding.scaling.of(encoding.schema.targets)
-    truth = channels((cases.truth - centre) / scale, encoding)[0]
-    error, total = spread.error(truth, asked), np.maximum(spread.total(), 1e-9)
-    known = np.isfinite(error)
-    usual = np.where(known, error, 0).sum(0) / np.maximum(np.where(known, total, 0).sum(0), 1e-9)
     return Support(
         beliefs=familiar,
         steps=overlap,
+        hindsight=hindsight,
         between=between,
-        error=usual,
         ranks=ranks,
         together=Ranks.fit(strangeness(ranks, evidence.grounds), 1.0),
         names=tuple(episode.id for episode in data),

@@ -18,11 +18,12 @@ from torch import Tensor
 from foreworld.data.episodes import Episodes
 from foreworld.data.plan import Plan
 from foreworld.data.scaling import Encoding
+from foreworld.reasoning.support.hindsight import Hindsight, look_back
 from foreworld.reasoning.support.neighbours import Near, Neighbours
 from foreworld.reasoning.support.overlap import actions_in_range, planned
 from foreworld.reasoning.support.ranks import Ranks
 from foreworld.reasoning.support.reasons import Evidence, explain, nearest_names
-from foreworld.reasoning.support.spread import Spread, spread_of
+from foreworld.reasoning.support.spread import spread_of
 from foreworld.reasoning.support.verdict import Verdict
 from foreworld.world.build import Network
 
@@ -36,8 +37,8 @@ class Support:
 
     Attributes:
         beliefs, steps: rows of training: beliefs by member, and steps of action.
+        hindsight: how well held-out histories were foretold.
         between: usual disagreement, scaled units.
-        error: usual absolute error of the mean as a share of the deviation of the futures.
         ranks: of each ground, by step.
         together: of 1 / smallest p of all grounds, by step.
         names: of the training episodes.
@@ -45,8 +46,8 @@ class Support:
 
     beliefs: Neighbours
     steps: Neighbours
+    hindsight: Hindsight
     between: Float[np.ndarray, "step target"]
-    error: Float[np.ndarray, "step target"]
     ranks: Ranks
     together: Ranks
     names: tuple[str | int, ...]
@@ -57,7 +58,7 @@ class Support:
         return len(self.between)
 
     def judge(self, network: Network, encoding: Encoding, beliefs: Tensor, histories: Episodes, plan: Plan) -> Verdict:
-        """How far history and plan of each question are within what was seen; after the first step that is not, none is.
+        """How far history and plan are within what was seen; after the first step that is not, none is.
 
         Args:
             network, encoding: of the model.
@@ -67,10 +68,11 @@ class Support:
         spread = spread_of(network, beliefs, histories, plan, encoding)
         evidence = gather(
             self.beliefs.of(beliefs),
+            self.hindsight.relative(look_back(network, encoding, histories).mean(0)),
             self.steps.of(planned(histories, plan, encoding).flatten(0, 1)[None]),
             spread.disagreement() / self.between[self._calibrated(plan.horizon)],
         )
-        return self._decide(evidence, spread, encoding, histories, plan)
+        return self._decide(evidence, encoding, histories, plan)
 
     def distance(self, beliefs: Float[Tensor, "member episode latent"]) -> Float[np.ndarray, " episode"]:
         """Of histories from those of training, in whitened coordinates; mean over the members."""
@@ -86,23 +88,17 @@ class Support:
         """Names of the training episodes that come nearest to each of some beliefs, encoded or imagined."""
         return nearest_names(self.beliefs.of(beliefs).episodes, self.names)
 
-    def _decide(
-        self, evidence: Evidence, spread: Spread, encoding: Encoding, histories: Episodes, plan: Plan
-    ) -> Verdict:
+    def _decide(self, evidence: Evidence, encoding: Encoding, histories: Episodes, plan: Plan) -> Verdict:
         step = self._calibrated(plan.horizon)
         strange = strangeness(Ranks(self.ranks.values[:, step], self.ranks.tail), evidence.grounds)
         support = Ranks(self.together.values[step], self.together.tail).p(strange)
         inside = actions_in_range(histories, plan, encoding.scaling) & (np.arange(plan.horizon) < self.horizon)
         support = np.minimum.accumulate(np.where(inside, support, 0.0), axis=1)
         times = evidence.grounds / self._borders(step)[:, None]
-        # Within the borders what was learnt says how wrong the forecast is; beyond them nothing was learnt.
-        scale = encoding.scaling.of(encoding.schema.targets)[1]
-        error = scale * self.error[step] * spread.total() * np.maximum(times.max(0), 1)[..., None]
         return Verdict(
             support=support,
             supported=support > ALARM,
             times=times,
-            error=error,
             neighbours=nearest_names(evidence.near, self.names),
             reasons=explain(evidence, times, support > ALARM, self.horizon, self.names, encoding, histories, plan),
         )
@@ -123,7 +119,7 @@ class Support:
             for name, part in (("beliefs", self.beliefs), ("steps", self.steps))
             for field, value in vars(part).items()
         }
-        arrays |= {"between": self.between, "error": self.error}
+        arrays |= {"between": self.between, "hindsight": self.hindsight.usual}
         arrays |= {"ranks": self.ranks.values, "together": self.together.values}
         return {name: np.ascontiguousarray(value) for name, value in arrays.items()}, {"names": list(self.names)}
 
@@ -138,26 +134,33 @@ class Support:
         return cls(
             beliefs=neighbours("beliefs"),
             steps=neighbours("steps"),
+            hindsight=Hindsight(arrays["hindsight"]),
             between=arrays["between"],
-            error=arrays["error"],
             ranks=Ranks(arrays["ranks"], TAIL),
             together=Ranks(arrays["together"], 1.0),
             names=tuple(settings["names"]),
         )
 
 
-def gather(histories: Near, steps: Near, disagreement: Float[np.ndarray, "episode step target"]) -> Evidence:
+def gather(
+    histories: Near,
+    missed: Float[np.ndarray, "episode statistic channel"],
+    steps: Near,
+    disagreement: Float[np.ndarray, "episode step target"],
+) -> Evidence:
     """All grounds in one shape: each step counts with the ones before it, the largest so far."""
     shape = disagreement.shape[:2]
     constant = np.ones((1, shape[1]))
     grounds = [
         histories.distance.mean(0).numpy()[:, None] * constant,
         histories.norm.mean(0).numpy()[:, None] * constant,
+        missed.max((1, 2))[:, None] * constant,
         disagreement.max(-1),
         steps.distance[0].unflatten(0, shape).numpy(),
     ]
     return Evidence(
         grounds=np.maximum.accumulate(np.stack(grounds).astype(np.float64), axis=-1),
+        missed=missed,
         disagreement=disagreement,
         near=histories.episodes,
         near_steps=steps.episodes[0].unflatten(0, shape),

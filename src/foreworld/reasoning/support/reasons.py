@@ -12,6 +12,7 @@ from foreworld.data.plan import Plan
 from foreworld.data.scaling import Encoding, Scaling
 from foreworld.data.schema import Variable
 from foreworld.reasoning.support.overlap import allowed
+from foreworld.reasoning.support.spread import channels
 from foreworld.reasoning.support.verdict import GROUNDS, Reason
 
 NAMED = 3  # Episodes named.
@@ -24,11 +25,13 @@ class Evidence:
 
     Attributes:
         grounds: in the order of GROUNDS, each step with the ones before it.
+        missed: what came of the history against what was foretold, as a multiple of what is usual.
         disagreement: of the members, as a multiple of what is usual.
         near, near_steps: training episodes that come nearest to the history, for each member, and to each step.
     """
 
     grounds: Float[np.ndarray, "ground episode step"]
+    missed: Float[np.ndarray, "episode statistic channel"]
     disagreement: Float[np.ndarray, "episode step target"]
     near: Int[Tensor, "member episode neighbour"]
     near_steps: Int[Tensor, "episode step neighbour"]
@@ -106,6 +109,14 @@ def _tell(
     if ground == "disagreement":
         variable = encoding.schema.targets[int(evidence.disagreement[episode, step].argmax())].name
         return variable, f"the members disagree about {variable} at step {step + 1}", ()
+    if ground == "hindsight":
+        owner = channels(np.zeros((1, len(encoding.schema.targets))), encoding)[1]
+        variable = encoding.schema.targets[owner[int(evidence.missed[episode].max(0).argmax())]].name
+        return (
+            variable,
+            f"in the last rows of the history {variable} came otherwise than the rows before let expect",
+            (),
+        )
     if ground == "actions":
         variables = encoding.schema.actions
         near = _frequent(evidence.near_steps[episode, step].tolist(), names)

@@ -39,10 +39,6 @@ class Spread:
         """Deviation between the members by target, `share` times the variance; zero where there is only one."""
         return self._by_target(self._between() * share)
 
-    def total(self) -> Float[np.ndarray, "episode step target"]:
-        """Deviation of the futures of all members together."""
-        return self._by_target(self._between() + np.square(self.width).mean(0))
-
     def honest_share(self, left_out: Bool[np.ndarray, "member episode"]) -> Float[np.ndarray, "step channel"]:
         """Variance between members on new episodes as a multiple of that on these, which most of them trained on.
 
@@ -59,12 +55,6 @@ class Spread:
         honest = np.square(self.mean[first, twice] - self.mean[second, twice]).mean(0) / 2
         every = self._between()[twice].mean(0)
         return np.clip(np.divide(honest, every, out=np.ones(shape), where=every > 0), 1.0, 10.0)
-
-    def error(
-        self, truth: Float[np.ndarray, "episode step channel"], by: np.ndarray
-    ) -> Float[np.ndarray, "episode step target"]:
-        """Absolute error of the mean of one member a question, `by` position."""
-        return self._by_target(np.square(truth - self.mean[by, np.arange(len(by))]))
 
     def _between(self) -> Float[np.ndarray, "episode step channel"]:
         return self.mean.var(0, ddof=1) if len(self.mean) > 1 else np.zeros(self.mean.shape[1:])

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float
 
-GROUNDS = ("history", "norm", "disagreement", "actions")
-"""How near the belief is to those of training; how large it is; whether members agree; actions and those before them."""
+GROUNDS = ("history", "norm", "hindsight", "disagreement", "actions")
+"""How near the belief is to those of training; how large it is; how well the history itself was foretold; whether
+members agree; how near the actions, with those before them, are to those of training."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,6 @@ class Verdict:
             the calibrated horizon. It never rises along the steps.
         supported: whether that share is above the level of alarm.
         times: evidence of each ground as a multiple of its border; above 1 is unsupported.
-        error: expected absolute error of the mean in native units; of a category, of its probability.
         neighbours: names of the training episodes that come nearest to each history, the nearest first.
         reasons: why a question is not supported to the end; empty where it is.
     """
@@ -53,7 +53,6 @@ class Verdict:
     support: Float[np.ndarray, "episode step"]
     supported: Bool[np.ndarray, "episode step"]
     times: Float[np.ndarray, "ground episode step"]
-    error: Float[np.ndarray, "episode step target"]
     neighbours: tuple[tuple[str | int, ...], ...]
     reasons: tuple[tuple[Reason, ...], ...]
 
