@@ -143,6 +143,9 @@ def evaluate(
     else:
         show_text(f"CRPS, with a 90% interval\n{table(evaluation.table())}\n")
         show_text(f"share of truths within the 90% interval\n{table(evaluation.table(metric='coverage_90'))}")
+        if evaluation.supported is not None:
+            share = evaluation.supported.all(1).mean()
+            show_text(f"\n{100 * share:.0f}% of the questions lie wholly within what the model has seen")
     if out is not None:
         say(f"wrote {out}")
 

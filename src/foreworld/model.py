@@ -2,7 +2,7 @@
 
 import platform
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -322,7 +322,9 @@ class WorldModel:
         episodes = self._read(data)
         steps = self.config.horizon if horizon is None else horizon
         places = origins(episodes, context=1, horizon=steps, limit=CASES, seed=seed)
-        return evaluate({"foreworld": self, **self.baselines}, cut(episodes, places, steps), members=members, seed=seed)
+        cases = cut(episodes, places, steps)
+        scores = evaluate({"foreworld": self, **self.baselines}, cases, members=members, seed=seed)
+        return replace(scores, supported=self.judge(cases.histories, cases.plan).supported)
 
     def _read(self, data: Any, reader: Callable[[Any, Schema], Episodes] = read) -> Episodes:
         """Episodes as the model knows them: another schema may number the same categories otherwise."""
