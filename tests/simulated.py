@@ -78,6 +78,7 @@ def verdict(supported: np.ndarray) -> Verdict:
         support=np.where(supported, 0.5, 0.0),
         supported=supported,
         times=np.zeros((5, *supported.shape)),
+        growth=np.ones(supported.shape),
         neighbours=(("unit 00",),) * episodes,
         reasons=((),) * episodes,
     )

@@ -8,6 +8,7 @@ episode show (`Spread.honest_share`).
 import numpy as np
 import torch
 from jaxtyping import Float, Int
+from scipy.optimize import nnls
 from torch import Tensor
 
 from foreworld.data.episodes import Episodes
@@ -16,15 +17,16 @@ from foreworld.data.scaling import Encoding
 from foreworld.reasoning.forecast import encode_now
 from foreworld.reasoning.held_out import only, spread_origins
 from foreworld.reasoning.support.hindsight import Hindsight, look_back
-from foreworld.reasoning.support.judge import TAIL, Support, gather, strangeness
+from foreworld.reasoning.support.judge import TAIL, Support, gather, relative, strangeness
 from foreworld.reasoning.support.neighbours import Near, Neighbours
 from foreworld.reasoning.support.overlap import fit_overlap, planned
 from foreworld.reasoning.support.ranks import Ranks
-from foreworld.reasoning.support.spread import spread_of
+from foreworld.reasoning.support.spread import channels, spread_of
 from foreworld.world.build import Network
 
-CASES = 600  # Held-out questions.
-REFERENCES = 1024  # Training beliefs kept a member.
+CASES = 500  # Held-out questions.
+REFERENCES = 512  # Training beliefs kept a member.
+RIDGE, LEAST = 0.02, 0.05  # A share of cases that say that a weight is zero; smallest error as a share of the mean.
 FLOOR = 1e-3  # Directions in which beliefs hardly vary are not blown up.
 
 
@@ -58,15 +60,30 @@ def fit_support(
     near = _by(familiar.of(beliefs), asked)
     evidence = gather(near, hindsight.relative(missed), other, disagreement / between)
     ranks = Ranks.fit(np.moveaxis(evidence.grounds, 1, 0), TAIL)
+    centre, scale = encoding.scaling.of(encoding.schema.targets)
+    off = spread.missed(channels((cases.truth - centre) / scale, encoding)[0], asked)
+    usual = np.maximum(np.median(evidence.grounds, axis=1), 1e-6)
     return Support(
         beliefs=familiar,
         steps=overlap,
         hindsight=hindsight,
+        usual=usual,
+        weights=_weights(relative(evidence.grounds, usual)[..., -1].T, off),
         between=between,
         ranks=ranks,
         together=Ranks.fit(strangeness(ranks, evidence.grounds), 1.0),
         names=tuple(episode.id for episode in data),
     )
+
+
+def _weights(
+    strange: Float[np.ndarray, "case ground"], off: Float[np.ndarray, " case"]
+) -> Float[np.ndarray, " ground"]:
+    """log error = sum of weight x log ground, by least squares; none is negative: nothing strange looks good."""
+    x, y = strange - strange.mean(0), np.log(np.maximum(off, LEAST * off.mean() + 1e-9))
+    gram = x.T @ x / len(x) + RIDGE * np.eye(x.shape[1])
+    root = np.linalg.cholesky(gram)
+    return nnls(root.T, np.linalg.solve(root, x.T @ (y - y.mean()) / len(x)))[0]
 
 
 def _by(near: Near, asked: Int[np.ndarray, " case"]) -> Near:

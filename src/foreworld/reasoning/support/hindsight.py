@@ -17,7 +17,7 @@ from foreworld.reasoning.forecast import encode_now
 from foreworld.reasoning.support.spread import channels, spread_of
 from foreworld.world.build import Network
 
-LOOKS, AHEAD = 4, 6  # Past rows that are looked ahead from, one after the other, and steps of each look.
+LOOKS, AHEAD = 3, 6  # Past rows that are looked ahead from, one after the other, and steps of each look.
 PRIOR = 6.0  # Rows at their usual size that every history is given: a short one has little to say.
 CAP = 10.0  # Deviations: one glitch is not a change.
 LEAST = {
@@ -65,8 +65,7 @@ def look_back(
         if history.steps >= ahead * look
     ]
     owner = channels(np.zeros((1, len(encoding.schema.targets))), encoding)[1]
-    squares = np.zeros((network.config.members, len(histories), len(owner)))
-    sums, counts = np.zeros_like(squares), np.zeros_like(squares)
+    squares = sums = counts = np.zeros((network.config.members, len(histories), len(owner)))
     if origins:
         cases = cut(histories, origins, ahead)
         beliefs = encode_now(network, cases.histories, encoding)
@@ -75,8 +74,8 @@ def look_back(
         centre, scale = encoding.scaling.of(encoding.schema.targets)
         came = channels((cases.truth - centre) / scale, encoding)[0]
         off = np.clip((came - spread.mean) / np.maximum(spread.width, least), -CAP, CAP)
-        whose = [index for index, _ in origins]
-        for total, part in ((squares, np.square(off)), (sums, off), (counts, np.isfinite(off))):
-            np.add.at(total, (slice(None), whose), np.nan_to_num(part).sum(2))
+        belongs = (np.array([index for index, _ in origins]) == np.arange(len(histories))[:, None]).astype(float)
+        parts = (np.square(off), off, np.isfinite(off))
+        squares, sums, counts = (belongs @ np.nan_to_num(part).sum(2) for part in parts)
     usual = (squares + PRIOR) / (counts + PRIOR)
     return np.stack([usual, np.abs(sums) / np.sqrt(counts + PRIOR)], axis=2)

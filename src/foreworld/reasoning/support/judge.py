@@ -27,7 +27,8 @@ from foreworld.reasoning.support.spread import spread_of
 from foreworld.reasoning.support.verdict import Verdict
 from foreworld.world.build import Network
 
-ALARM = 0.03  # Share of questions like those of training that are called unsupported; bound by 5% with few of them.
+ALARM = 0.02  # Share of questions like those of training that are called unsupported, so that with few it is below 5%.
+FARTHEST = 4.0  # Logarithm of how strange a question is at most, where its error is told.
 TAIL = 4.0  # Beyond the largest evidence of held-out questions, p falls with this power of it.
 
 
@@ -38,6 +39,7 @@ class Support:
     Attributes:
         beliefs, steps: rows of training: beliefs by member, and steps of action.
         hindsight: how well held-out histories were foretold.
+        usual, weights: median of each ground, and how the error grows with it: (ground / usual) ** weight.
         between: usual disagreement, scaled units.
         ranks: of each ground, by step.
         together: of 1 / smallest p of all grounds, by step.
@@ -47,6 +49,8 @@ class Support:
     beliefs: Neighbours
     steps: Neighbours
     hindsight: Hindsight
+    usual: Float[np.ndarray, "ground step"]
+    weights: Float[np.ndarray, " ground"]
     between: Float[np.ndarray, "step target"]
     ranks: Ranks
     together: Ranks
@@ -82,7 +86,7 @@ class Support:
         """Whether histories alone, whatever is done next, are like those of training."""
         near = self.beliefs.of(beliefs)
         grounds = np.stack([near.distance.mean(0).numpy(), near.norm.mean(0).numpy()])
-        return (grounds <= self._borders(np.zeros(1, int))[:2]).all(0)
+        return np.all(grounds <= self._borders(np.zeros(1, int))[:2], axis=0)
 
     def neighbours(self, beliefs: Float[Tensor, "member episode latent"]) -> tuple[tuple[str | int, ...], ...]:
         """Names of the training episodes that come nearest to each of some beliefs, encoded or imagined."""
@@ -99,6 +103,7 @@ class Support:
             support=support,
             supported=support > ALARM,
             times=times,
+            growth=np.exp(np.einsum("ges,g->es", relative(evidence.grounds, self.usual[:, step]), self.weights)),
             neighbours=nearest_names(evidence.near, self.names),
             reasons=explain(evidence, times, support > ALARM, self.horizon, self.names, encoding, histories, plan),
         )
@@ -119,7 +124,12 @@ class Support:
             for name, part in (("beliefs", self.beliefs), ("steps", self.steps))
             for field, value in vars(part).items()
         }
-        arrays |= {"between": self.between, "hindsight": self.hindsight.usual}
+        arrays |= {
+            "between": self.between,
+            "hindsight": self.hindsight.usual,
+            "usual": self.usual,
+            "weights": self.weights,
+        }
         arrays |= {"ranks": self.ranks.values, "together": self.together.values}
         return {name: np.ascontiguousarray(value) for name, value in arrays.items()}, {"names": list(self.names)}
 
@@ -135,6 +145,8 @@ class Support:
             beliefs=neighbours("beliefs"),
             steps=neighbours("steps"),
             hindsight=Hindsight(arrays["hindsight"]),
+            usual=arrays["usual"],
+            weights=arrays["weights"],
             between=arrays["between"],
             ranks=Ranks(arrays["ranks"], TAIL),
             together=Ranks(arrays["together"], 1.0),
@@ -165,6 +177,13 @@ def gather(
         near=histories.episodes,
         near_steps=steps.episodes[0].unflatten(0, shape),
     )
+
+
+def relative(
+    grounds: Float[np.ndarray, "ground episode step"], usual: Float[np.ndarray, "ground step"]
+) -> Float[np.ndarray, "ground episode step"]:
+    """Logarithms, zero where all is as usual; of bounded size, as nothing was learnt far outside."""
+    return np.clip(np.log(np.maximum(grounds, 1e-6) / usual[:, None]), -FARTHEST, FARTHEST)
 
 
 def strangeness(ranks: Ranks, grounds: Float[np.ndarray, "ground episode step"]) -> Float[np.ndarray, "episode step"]:

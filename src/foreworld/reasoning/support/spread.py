@@ -7,7 +7,7 @@ NeurIPS 2017). Both in scaled units, before calibration; of a category, of the i
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from foreworld.data.episodes import Episodes
@@ -17,6 +17,7 @@ from foreworld.reasoning.forecast import draw, sample
 from foreworld.world.build import Network
 from foreworld.world.network import WorldNetwork
 
+LEAST = 0.01  # Deviation of a forecast, scaled; a label that no draw had is not ruled out.
 DRAWS = 20  # Of the noise, a member; the same in fitting and in use, as the sampling error counts as disagreement.
 
 
@@ -55,6 +56,15 @@ class Spread:
         honest = np.square(self.mean[first, twice] - self.mean[second, twice]).mean(0) / 2
         every = self._between()[twice].mean(0)
         return np.clip(np.divide(honest, every, out=np.ones(shape), where=every > 0), 1.0, 10.0)
+
+    def missed(
+        self, truth: Float[np.ndarray, "episode step channel"], by: Int[np.ndarray, " episode"]
+    ) -> Float[np.ndarray, " episode"]:
+        """Mean absolute error in deviations of the forecast, `by` one member each."""
+        own = by, np.arange(len(by))
+        off = np.abs(truth - self.mean[own]) / np.maximum(self.width[own], LEAST)
+        known = np.isfinite(off)
+        return np.where(known, off, 0).sum((1, 2)) / np.maximum(known.sum((1, 2)), 1)
 
     def _between(self) -> Float[np.ndarray, "episode step channel"]:
         return self.mean.var(0, ddof=1) if len(self.mean) > 1 else np.zeros(self.mean.shape[1:])

@@ -46,6 +46,7 @@ class Verdict:
             the calibrated horizon. It never rises along the steps.
         supported: whether that share is above the level of alarm.
         times: evidence of each ground as a multiple of its border; above 1 is unsupported.
+        growth: of the error beyond what the forecast itself says, learnt from held-out questions.
         neighbours: names of the training episodes that come nearest to each history, the nearest first.
         reasons: why a question is not supported to the end; empty where it is.
     """
@@ -53,6 +54,7 @@ class Verdict:
     support: Float[np.ndarray, "episode step"]
     supported: Bool[np.ndarray, "episode step"]
     times: Float[np.ndarray, "ground episode step"]
+    growth: Float[np.ndarray, "episode step"]
     neighbours: tuple[tuple[str | int, ...], ...]
     reasons: tuple[tuple[Reason, ...], ...]
 
@@ -67,12 +69,12 @@ class Verdict:
 
     def complaint(self, names: Sequence[str | int]) -> str:
         """One line about the questions, given by their ids, that are not supported; empty if all are."""
-        bad = np.flatnonzero(~self.supported.all(1))
-        if not bad.size:
+        bad = np.flatnonzero(~self.supported.all(1)).tolist()
+        if not bad:
             return ""
         # The one that counts: the farthest beyond its border, or else the least supported.
         worst = min(bad, key=lambda index: (self.support[index].min(), -self.times[:, index].max()))
-        count = "" if len(names) == 1 else f"{bad.size} of {len(names)} answers are "
+        count = "" if len(names) == 1 else f"{len(bad)} of {len(names)} answers are "
         first = int(self.supported[worst].sum()) + 1
         why = self.reasons[worst][0].text if self.reasons[worst] else "everything is a little strange at once"
         more = f" (support {self.support[worst].min():.2g})"
