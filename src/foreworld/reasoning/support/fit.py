@@ -1,8 +1,8 @@
 """Learn from held-out questions what support looks like.
 
-Every measure of a held-out question is taken by a member that was not trained on its episode, so that it is what a new
-question would give. Only the disagreement needs all members: it is scaled to what two members that both left out an
-episode show (`Spread.honest_share`).
+New questions are to be judged as held-out ones were, so no question is measured against its own episode: neighbours
+are sought in others, and how a member errs is taken from one that was not trained on it. The disagreement needs all
+members: it is scaled to what two that both left out an episode show (`Spread.honest_share`).
 """
 
 import numpy as np
@@ -18,14 +18,14 @@ from foreworld.reasoning.forecast import encode_now
 from foreworld.reasoning.held_out import only, spread_origins
 from foreworld.reasoning.support.hindsight import Hindsight, look_back
 from foreworld.reasoning.support.judge import TAIL, Support, gather, relative, strangeness
-from foreworld.reasoning.support.neighbours import Near, Neighbours
+from foreworld.reasoning.support.neighbours import Neighbours
 from foreworld.reasoning.support.overlap import fit_overlap, planned
 from foreworld.reasoning.support.ranks import Ranks
 from foreworld.reasoning.support.spread import channels, spread_of
 from foreworld.world.build import Network
 
 CASES = 500  # Held-out questions.
-REFERENCES = 512  # Training beliefs kept a member.
+REFERENCES = 1024  # Training beliefs kept a member.
 RIDGE, LEAST = 0.02, 0.05  # A share of cases that say that a weight is zero; smallest error as a share of the mean.
 FLOOR = 1e-3  # Directions in which beliefs hardly vary are not blown up.
 
@@ -57,7 +57,7 @@ def fit_support(
     between = np.maximum(np.sqrt(np.square(disagreement).mean(0)), 1e-6)
     missed = look_back(network, encoding, cases.histories)[asked, np.arange(len(asked))]
     hindsight = Hindsight.fit(missed)
-    near = _by(familiar.of(beliefs), asked)
+    near = familiar.of(beliefs, but=torch.from_numpy(whose))
     evidence = gather(near, hindsight.relative(missed), other, disagreement / between)
     ranks = Ranks.fit(np.moveaxis(evidence.grounds, 1, 0), TAIL)
     centre, scale = encoding.scaling.of(encoding.schema.targets)
@@ -84,12 +84,6 @@ def _weights(
     gram = x.T @ x / len(x) + RIDGE * np.eye(x.shape[1])
     root = np.linalg.cholesky(gram)
     return nnls(root.T, np.linalg.solve(root, x.T @ (y - y.mean()) / len(x)))[0]
-
-
-def _by(near: Near, asked: Int[np.ndarray, " case"]) -> Near:
-    """What one member a question finds."""
-    own = torch.from_numpy(asked), torch.arange(len(asked))
-    return Near(near.distance[own][None], near.norm[own][None], near.episodes[own][None])
 
 
 def _training_beliefs(
