@@ -216,7 +216,7 @@ def run(name: str, seed: int, small: bool) -> dict:
 
 def report(cells: Sequence[dict]) -> str:
     """The tables: by domain, the mean over seeds."""
-    lines = ["# When not to trust the model", "", __doc__.split("\n\n", 2)[2].strip(), ""]
+    lines = ["# When not to trust the model", "", str(__doc__).split("\n\n", 2)[2].strip(), ""]
     lines += [
         "Mean over seeds. Coverage: least and largest over steps with a tenth of the cases supported, mean over",
         "",

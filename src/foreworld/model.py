@@ -31,7 +31,7 @@ from foreworld.reasoning.support.verdict import Verdict
 from foreworld.reasoning.surprise.monitor import Monitor, fit_monitor
 from foreworld.training.fit import train
 from foreworld.training.loop import Log
-from foreworld.world.build import Network
+from foreworld.world.build import Network, belief_network
 from foreworld.world.config import FitConfig
 from foreworld.world.network import WorldNetwork
 
@@ -187,6 +187,19 @@ class WorldModel:
         """How far histories and plan lie within what training saw: a score in [0, 1], and why it is low."""
         beliefs = encode_now(self.network, histories, self.encoding)
         return self.support.judge(self.network, self.encoding, beliefs, histories, plan)
+
+    def neighbours(self, histories: Episodes, plan: Plan, *, seed: int = 0) -> tuple[tuple[str | int, ...], ...]:
+        """Names of the training episodes that are most like what is imagined of each history under a plan.
+
+        `Imagination.summary` has those that are most like the history itself.
+
+        Raises:
+            QuestionError: a model without beliefs to roll out.
+        """
+        from foreworld.reasoning.support.alike import imagined_neighbours
+
+        network = belief_network(self.network)
+        return imagined_neighbours(network, self.encoding, self.support, histories, plan, seed=seed)
 
     def plan(
         self,

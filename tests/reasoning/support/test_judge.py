@@ -79,11 +79,11 @@ def test_an_offset_history_is_named(model: WorldModel, by: float) -> None:
 
 
 def test_the_farther_the_less_support(model: WorldModel) -> None:
-    scores = [judged(model, offset(asked(), by)).support[:, -1].mean() for by in (0.0, 10.0, 20.0, 40.0)]
+    scores = [judged(model, offset(asked((20,)), by)).support[:, -1].mean() for by in (0.0, 10.0, 20.0, 40.0)]
     assert (np.diff(scores) < 0).all()
     errors = []
     for by in (0.0, 20.0, 40.0):
-        cases = offset(asked(), by)
+        cases = offset(asked((20,)), by)
         errors.append(model.follow(cases.histories, cases.plan, members=20).expected_error().mean())
     assert (np.diff(errors) > 0).all()
 
@@ -125,6 +125,20 @@ def test_the_nearest_episodes_are_those_of_the_same_beliefs(model: WorldModel) -
         closest = torch.cdist(white[:, row, None], reference.references)[:, 0].argmin(-1)
         found = {DATA[int(reference.episode[member, place])].id for member, place in enumerate(closest)}
         assert found & set(near[row])
+
+
+def test_an_imagined_future_is_like_the_episodes_that_went_that_way(model: WorldModel) -> None:
+    """Under lasting pushes the level goes to 10, at rest to 0; training has episodes of either kind for a while."""
+    cases = asked((20,))
+    named = [
+        model.neighbours(cases.histories, replace(cases.plan, actions=np.full_like(cases.plan.actions, push)))
+        for push in (0.0, 1.0)
+    ]
+    assert all(1 <= len(names) <= 3 for some in named for names in some)
+    # After the last row of a step of three, with pushes of one: the level three rows on, over the named episodes.
+    highest = [np.mean([DATA[int(name)].observations.max() for names in some for name in names]) for some in named]
+    assert highest[1] > highest[0]
+    assert named[0] == model.neighbours(cases.histories, replace(cases.plan, actions=0 * cases.plan.actions))
 
 
 def test_what_was_saved_judges_the_same(model: WorldModel, tmp_path: Path) -> None:
