@@ -15,8 +15,9 @@ from torch import Tensor
 from foreworld.data.episodes import Episodes
 from foreworld.data.plan import cut
 from foreworld.data.scaling import Encoding
-from foreworld.reasoning.calibrate import Calibration, fit_calibration
+from foreworld.reasoning.calibrate import Calibration, fit_band, fit_calibration
 from foreworld.reasoning.forecast import draw, encode_now
+from foreworld.reasoning.pool import bounded
 from foreworld.reasoning.support import RARE, REFERENCES, Support
 from foreworld.world.build import Network, build_network
 
@@ -82,9 +83,14 @@ def only(network: Network, encoding: Encoding, member: int) -> Network:
 
 def calibrate(held_out: HeldOut, encoding: Encoding, members: int) -> Calibration:
     """Calibration of an ensemble of so many members from held-out forecasts of single ones."""
-    continuous = [variable.kind == "continuous" for variable in encoding.schema.targets]
+    targets, group = encoding.schema.targets, held_out.origin[:, 0]
+    continuous = [variable.kind == "continuous" for variable in targets]
     gain = ensemble_gain(held_out, members)
-    return fit_calibration(held_out.samples, held_out.truth, continuous, held_out.origin[:, 0], gain)
+    # Of the ensemble interval and error are smaller alike, so that the band of a member is that of the ensemble.
+    member = fit_calibration(held_out.samples, held_out.truth, continuous, group)
+    band = fit_band(bounded(member.apply(held_out.samples), targets), held_out.truth, continuous)
+    whole = fit_calibration(held_out.samples, held_out.truth, continuous, group, gain)
+    return whole.model_copy(update={"band": band})
 
 
 def ensemble_gain(held_out: HeldOut, members: int) -> Float[np.ndarray, "step target"]:
