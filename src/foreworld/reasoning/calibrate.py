@@ -6,8 +6,8 @@ case by more than the truth follows them, m is first drawn in (`Centre`). This i
 regression (Romano, Patterson, Candes, NeurIPS 2019) with a multiplicative score, level by level and one-sided, so the
 shape and the asymmetry of each forecast survive and every sampled future is moved monotonically, staying coherent.
 
-A band that holds a whole future at once is wider than the interval of any step: its stretch is the conformal quantile of
-the largest miss over the steps (max score; Diquigiovanni, Fontana and Vantini, JMVA 2022).
+A band that holds a whole future at once is wider than the interval of any step: its stretch is the conformal quantile
+of the largest miss over the steps (max score; Diquigiovanni, Fontana and Vantini, JMVA 2022).
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ from foreworld.reasoning.groups import Groups
 
 FEWEST = 8  # Episodes; a standard error over fewer means nothing.
 LEVELS = (0.025, 0.05, 0.1, 0.25, 0.75, 0.9, 0.95, 0.975)
-BANDS = (0.5, 0.8, 0.9, 0.95)
+BANDS = (0.5, 0.8, 0.9)  # Shares of whole futures.
 
 
 class Calibration(BaseModel):

@@ -21,6 +21,8 @@ from foreworld.reasoning.pool import bounded
 from foreworld.reasoning.support import RARE, REFERENCES, Support
 from foreworld.world.build import Network, build_network
 
+BATCH = 40  # Questions that share their noise.
+
 
 @dataclass(frozen=True)
 class HeldOut:
@@ -67,11 +69,24 @@ def forecast_held_out(
         alone = only(network, encoding, member)
         # As many draws as in every forecast: extreme quantiles depend a little on their number.
         draws = network.config.draws
-        drawn = draw(alone, cases.histories, cases.plan, encoding, draws=draws, seed=seed + member)[0]
-        samples.append(drawn * scale + centre)
+        for start in range(0, len(origins), BATCH):
+            some = cases.histories.take(range(start, min(start + BATCH, len(origins))))
+            plan = cases.plan.take(slice(start, start + BATCH))
+            drawn = draw(alone, some, plan, encoding, draws=draws, seed=batch_seed(seed + member, start))[0]
+            samples.append(drawn * scale + centre)
         truth.append(cases.truth)
         origin.append(np.array(origins))
     return HeldOut(np.concatenate(samples, 1), np.concatenate(truth), np.concatenate(origin))
+
+
+def batch_seed(seed: int, start: int) -> int:
+    """Noise of its own for each batch of questions.
+
+    One set of draws is a little too wide or too narrow, by 6% of a 90% interval for 100 of them, and so for every
+    question that it serves. Calibrated on one set, intervals would be off by as much on any other: scores are
+    exchangeable with new ones only if their noise is as well.
+    """
+    return int(np.random.default_rng([seed, 5, start]).integers(2**62))
 
 
 def only(network: Network, encoding: Encoding, member: int) -> Network:
