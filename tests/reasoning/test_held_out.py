@@ -1,12 +1,14 @@
 """Calibration rests on forecasts by networks that never saw the episode."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 
 from foreworld.data.plan import cut
 from foreworld.reasoning import held_out as held_out_module
-from foreworld.reasoning.forecast import encode_now
+from foreworld.reasoning.forecast import draw, encode_now
 from foreworld.reasoning.held_out import (
     HeldOut,
     calibrate,
@@ -57,6 +59,20 @@ def test_it_does_not_matter_what_the_other_members_would_say() -> None:
     own = np.isin(plain.origin[:, 0], HELD_OUT[0])
     np.testing.assert_array_equal(plain.samples[:, own], other.samples[:, own])
     assert not np.allclose(plain.samples[:, ~own], other.samples[:, ~own])
+
+
+def test_questions_are_asked_with_noise_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One set of draws for all would be calibrated away, and be missing with every other set."""
+    seeds = []
+
+    def spy(*words: Any, seed: int, **settings: Any) -> np.ndarray:
+        seeds.append(seed)
+        return draw(*words, seed=seed, **settings)
+
+    monkeypatch.setattr(held_out_module, "draw", spy)
+    monkeypatch.setattr(held_out_module, "BATCH", 10)
+    forecast_held_out(NETWORK, ENCODING, DATA, HELD_OUT, seed=0)
+    assert len(seeds) == len(set(seeds)) > 9
 
 
 def test_members_that_leave_out_the_same_episodes_are_asked_once() -> None:

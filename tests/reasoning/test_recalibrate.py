@@ -87,7 +87,7 @@ def test_intervals_hold_in_every_group(model: WorldModel, found: Recalibrated) -
     for share in (0.5, 0.9):
         before, after = (coverage(each, new, share) for each in (model, found.model))
         assert (before[0] > share + 0.02).all() and (before[1] < share - 0.05).all()
-        np.testing.assert_allclose(after, share, atol=0.06)
+        np.testing.assert_allclose(after, share, atol=0.08)
 
 
 def test_what_is_told_of_it_is_what_new_trajectories_show(model: WorldModel, found: Recalibrated) -> None:
@@ -124,7 +124,7 @@ def test_one_question_has_the_same_answer_alone_and_among_others(found: Recalibr
 def test_calibration_of_members_is_that_of_their_average() -> None:
     drawn = np.random.default_rng(0).normal(3, 2, (3, 50, 8, 2, 1))
     number = [[0.7], [0.3]]
-    factors = [[[1.5] * 4 + [0.6] * 4], [[2.0] * 8]]
+    factors = [[[1.5] * 8], [[0.6] * 8]]
     calibration = Calibration(pivot=number, slope=number, shift=number, factors=factors, cases=1, episodes=1)
     before = np.stack([calibration.apply(member) for member in drawn])
     after = calibration.apply(pool(drawn, 50))
