@@ -1,6 +1,7 @@
 """Intervals that learn from their misses hold in the long run, and know nothing of what is still to come."""
 
 import warnings
+from typing import Any
 
 import numpy as np
 import pytest
@@ -119,7 +120,7 @@ def test_a_shifted_stream_is_held_as_mapie_holds_it() -> None:
     rng = np.random.default_rng(6)
     known, stream = rng.normal(size=200), rng.normal(size=500) * np.repeat([1.0, 1.8], 250)
     flat = DummyRegressor(strategy="constant", constant=0.0).fit(np.zeros((200, 1)), known)
-    theirs = TimeSeriesRegressor(flat, method="aci", cv="prefit").fit(np.zeros((200, 1)), known)
+    theirs: Any = TimeSeriesRegressor(flat, method="aci", cv="prefit").fit(np.zeros((200, 1)), known)
     held = []
     for value in stream:
         ends = theirs.predict(np.zeros((1, 1)), confidence_level=0.9, allow_infinite_bounds=True)[1][0, :, 0]
