@@ -157,7 +157,6 @@ def fit_calibration(
     truth: Float[np.ndarray, "case step target"],
     continuous: list[bool],
     group: Int[np.ndarray, " case"],
-    gain: Float[np.ndarray, "step target"] | None = None,
 ) -> Calibration:
     """Choose centres, shifts and factors on held-out cases.
 
@@ -166,7 +165,6 @@ def fit_calibration(
         truth: what came; NaN where it was not observed.
         continuous: which targets are to be calibrated.
         group: the episode of each case.
-        gain: error of what is going to be calibrated as a share of that of the forecasts given; 1 by default.
     """
     known = quantiles(samples, [*LEVELS, 0.5]).astype(np.float64)
     middle, levels = known[-1], known[:-1]
@@ -174,7 +172,6 @@ def fit_calibration(
     steps, targets = truth.shape[1:]
     pivot, shift = np.zeros((2, steps, targets))
     slope, factors = np.ones((steps, targets)), np.ones((steps, targets, len(LEVELS)))
-    gain = np.ones((steps, targets)) if gain is None else gain
     for target in np.flatnonzero(continuous):
         for step in range(steps):
             seen = np.isfinite(truth[:, step, target])
@@ -190,7 +187,7 @@ def fit_calibration(
             rest = error - shift[step, target] * width
             for index, level in enumerate(LEVELS):
                 reach = levels[index, seen, step, target] - centre
-                factors[step, target, index] = gain[step, target] * _factor(rest / width, reach / width, level)
+                factors[step, target, index] = _factor(rest / width, reach / width, level)
     return Calibration(
         pivot=pivot.tolist(),
         slope=slope.tolist(),
