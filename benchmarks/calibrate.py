@@ -53,15 +53,16 @@ BY = {"glucose": "group", "tumour": "type", "anaesthesia": "sex", "weather": Non
 EPISODES = {"glucose": 4, "tumour": 6, "anaesthesia": 2, "weather": 2}  # Of each test instance.
 COVERED = (0.5, 0.8, 0.9)
 CASES, STREAMS, ROWS, AHEAD = 2000, 12, 400, 6
-SMALL = {"members": 3, "steps": 200, "horizon": 12, "context": 48, "batch": 12}
+FEW = {"cases": 600, "streams": 5, "rows": 240}  # Of a trial.
+SMALL = {"members": 3, "steps": 200, "horizon": 12, "context": 48, "batch": 12, "cases": 1000}
 
 
 def run(name: str, seed: int, small: bool) -> dict:
     """Everything about one model."""
     domain, test, data, model = _learn(name, seed, small)
-    horizon, steps = model.config.horizon, min(domain.study.steps, ROWS if small else domain.study.steps)
+    horizon, steps = model.config.horizon, domain.study.steps if not small else min(domain.study.steps, FEW["rows"])
     fresh = collect(domain, instances=test, episodes_per_instance=EPISODES[name], steps=steps, seed=500 + seed)
-    count = CASES // 2 if small else CASES
+    count = FEW["cases"] if small else CASES
     places = origins(fresh, context=max(domain.study.first, 1), horizon=horizon, limit=count, seed=seed)
     cases = cut(fresh, places, horizon)
     drawn = _draw(model, cases, seed)
@@ -103,7 +104,10 @@ def run(name: str, seed: int, small: bool) -> dict:
         "at fit": _bands(variants["at fit"], cases, [(np.ones(len(owner), bool), model)], numbers),
         "anew": _bands(variants["anew"], cases, halves, numbers),
     }
-    result["stream"] = {shift: _stream(domain, shift, test, model, seed, steps) for shift in ("", *SHIFTS[name])}
+    streams = FEW["streams"] if small else STREAMS
+    result["stream"] = {
+        shift: _stream(domain, shift, test[:streams], model, seed, steps) for shift in ("", *SHIFTS[name])
+    }
     return result
 
 
@@ -115,7 +119,7 @@ def _learn(name: str, seed: int, small: bool) -> tuple[Domain, list[str], Episod
     domain = registry.simulator(name)
     train, test = split(domain.instances, seed, domain.study.folds)
     study, kept = domain.study, HERE.parent / "build" / "calibrate-small" / name / f"seed{seed}"
-    steps = min(study.steps, ROWS)
+    steps = min(study.steps, ROWS)  # Enough to fit in half a minute.
     data = collect(domain, instances=train, episodes_per_instance=study.episodes, steps=steps, seed=100 + seed)
     if not kept.exists():
         WorldModel.fit(data, seed=seed, config=FitConfig.model_validate(SMALL), baselines={}).save(kept)
@@ -187,7 +191,7 @@ def _bands(
 def _stream(domain: Domain, shift: str, test: list[str], model: WorldModel, seed: int, steps: int) -> dict:
     """Coverage of 90% intervals by steps ahead along episodes of a world, shifted or not."""
     world = domain.shifted(shift) if shift else domain
-    instances = (list(world.instances) if shift and not set(test) <= set(world.instances) else test)[:STREAMS]
+    instances = test if set(test) <= set(world.instances) else list(world.instances)[: len(test)]
     data = collect(world, instances=instances, steps=min(steps, ROWS), seed=700 + seed)
     return model.adapt(data, horizon=min(AHEAD, model.config.horizon), seed=seed).summary()
 
@@ -198,8 +202,8 @@ def report(cells: dict[str, list[dict]], command: str) -> str:
         "# Do intervals hold what they say?",
         "",
         f"`{command}`, whose first lines say what was measured. Coverage in percent; **bold: more than 2 points off**.",
-        "Worst: the step that is farthest off, seeds together. Error: standard error of the 90% share at the last step,",
-        "over test instances of all seeds: what chance alone makes of it.",
+        "Worst: the step that is farthest off, seeds together. Error: standard error of the 90% share at the last",
+        "step, over test instances of all seeds: what chance alone makes of it.",
         "",
         "## At every horizon: mean over the steps, and the worst step",
         "",

@@ -78,6 +78,10 @@ def calibrate(
         if not group["own"]:
             few = f"{group['trajectories']} trajectories are too few"
             say(f"group {group['group']}: {few}, so it has the calibration of all")
+    if found.off[1] >= found.off[0]:
+        say(
+            "on these trajectories intervals held as well before: few of them calibrate worse than many at fit time did"
+        )
     say(f"wrote {out or model}")
 
 

@@ -2,7 +2,7 @@
 
 import platform
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -230,9 +230,13 @@ class WorldModel:
         self._needs_jepa("plan")
         if planner not in PLANNERS:
             raise QuestionError(f"there is no planner '{planner}'; there are {', '.join(PLANNERS)}")
+        histories = self._read(history)
+        parts = self.calibration.split(histories)
+        # Where all histories are of one group, its calibration is the plan's; else that of all is.
+        known = replace(self, calibration=parts[0][0]) if len(parts) == 1 else self
         return make_plan(
-            self,
-            self._read(history),
+            known,
+            histories,
             Task(goal, tuple(limits), dict(bounds or {}), dict(rates or {}), tuple(integers), every),
             horizon=self.config.horizon if horizon is None else horizon,
             planner=PLANNERS[planner](),

@@ -86,7 +86,7 @@ def test_intervals_hold_in_every_group(model: WorldModel, found: Recalibrated) -
     new = runs(["calm", "wild"] * 60, 40, 2)
     for share in (0.5, 0.9):
         before, after = (coverage(each, new, share) for each in (model, found.model))
-        assert (before[0] > share + 0.02).all() and (before[1] < share - 0.05).all()
+        assert before[0].mean() > share + 0.02 and before[1].mean() < share - 0.05
         np.testing.assert_allclose(after, share, atol=0.08)
 
 
@@ -189,7 +189,8 @@ def test_a_stream_from_another_world_is_held_in_the_long_run(model: WorldModel) 
     stream = runs(["calm", "wild", "wild"], 400, 8, {"calm": 0.5, "wild": 1.5})
     answer = model.adapt(stream, horizon=2)
     told = answer.summary()["coverage"]["level"]
-    np.testing.assert_allclose(told["adapted"], 0.9, atol=0.02)
+    np.testing.assert_allclose(told["adapted"], 0.9, atol=0.03)
+    np.testing.assert_allclose(np.nanmean(answer.covered[:, 150:], axis=(0, 1))[:, 0], 0.9, atol=0.02)
     assert max(told["calibrated"]) < 0.8
     frame = answer.to_frame().to_pandas()
     assert list(frame)[:7] == ["run", "t", "step", "ahead", "variable", "q05", "q95"]

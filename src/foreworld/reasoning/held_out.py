@@ -105,7 +105,7 @@ def calibrate(held_out: HeldOut, encoding: Encoding, members: int) -> Calibratio
     calibrated = replace(held_out, samples=alone.apply(held_out.samples))
     # Of the ensemble interval and error are smaller alike, so that the band of a member is that of the ensemble.
     band = fit_band(bounded(calibrated.samples, targets), held_out.truth, continuous)
-    gain = ensemble_gain(calibrated, members)
+    gain = np.where(np.array(continuous)[:, None], ensemble_gain(calibrated, members), 1.0)
     return alone.model_copy(update={"factors": (np.array(alone.factors) * gain).tolist(), "band": band})
 
 

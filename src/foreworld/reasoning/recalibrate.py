@@ -53,6 +53,14 @@ class Recalibrated:
     wider: Float[np.ndarray, "step target"]
     groups: tuple[Mapping[str, Any], ...]
 
+    @property
+    def off(self) -> tuple[float, float]:
+        """Mean distance of coverage from what it should be, before and after, over levels, steps and targets."""
+        should = np.array(COVERED)[:, None, None]
+        numbers = [variable.kind == "continuous" for variable in self.model.schema.targets]
+        before, after = (np.abs(part - should)[..., numbers] for part in (self.before, self.after))
+        return float(np.nanmean(before)), float(np.nanmean(after))
+
     def summary(self) -> dict[str, Any]:
         """What was measured, by target and step; JSON-able."""
         targets = [variable.name for variable in self.model.schema.targets if variable.kind == "continuous"]
@@ -61,6 +69,7 @@ class Recalibrated:
         return {
             "trajectories": known.episodes,
             "cases": known.cases,
+            "off": {"before": self.off[0], "after": self.off[1]},
             "by": None if known.groups is None else known.groups.column,
             "groups": [dict(group) for group in self.groups],
             "targets": {
