@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from foreworld import AdaptiveIntervals
+from foreworld.reasoning.adaptive import SLOW
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -71,6 +72,17 @@ def test_coverage_holds_in_the_long_run_whatever_comes(scales: list[float], seed
     for part, scale in zip(np.array_split(errors, len(scales)), scales, strict=True):
         part *= scale
     assert np.nanmean(follow(errors)[0]) == pytest.approx(0.9, abs=0.025)
+
+
+def test_the_share_of_misses_is_held_by_the_last_tracker() -> None:
+    errors = noise(500, 7) * np.linspace(0.5, 4, 500)[:, None, None, None]
+    adaptive = AdaptiveIntervals(8, 1, 1, level=0.8)
+    missed, ones = 0, np.ones((8, 1, 1))
+    for error in errors:
+        low, high = adaptive.issue(-ones, 0 * ones, ones)
+        adaptive.observe(error[:, 0])
+        missed = missed + ((error < low) | (error > high))
+    np.testing.assert_allclose(missed / 500 - 0.2, adaptive.offset / (SLOW * 500), atol=1e-12)
 
 
 def test_errors_that_follow_one_another_are_survived() -> None:
