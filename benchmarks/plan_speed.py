@@ -10,7 +10,7 @@ clock is that of the machine as it is; processor time, added over threads, does 
 import argparse
 import json
 import time
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -52,13 +52,13 @@ def trained() -> WorldModel:
 
 def members(model: WorldModel, count: int) -> WorldModel:
     """The same model with its first members only."""
-    from foreworld.reasoning.support import Support
     from foreworld.world.network import WorldNetwork
 
     network = WorldNetwork(model.config.model_copy(update={"members": count}), model.encoding, seed=0)
     network.load_state_dict({name: value[:count] for name, value in model.network.state_dict().items()})
-    kept = {name: value for name, value in vars(model.support).items() if name != "references"}
-    support = Support(references=model.support.references[:count], **kept)
+    beliefs = model.support.beliefs
+    parts = {field.name: getattr(beliefs, field.name)[:count] for field in fields(beliefs)}
+    support = replace(model.support, beliefs=replace(beliefs, **parts))
     return replace(model, network=network.requires_grad_(False), support=support)
 
 

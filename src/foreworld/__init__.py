@@ -16,12 +16,23 @@ if TYPE_CHECKING:
     from foreworld.data.schema import Schema, Variable
     from foreworld.errors import ForeworldError
     from foreworld.model import WorldModel
+    from foreworld.reasoning.adaptive import AdaptiveIntervals
     from foreworld.reasoning.imagination import Imagination
 
 __version__ = "0.1.0"
-__all__ = ["Episodes", "ForeworldError", "Imagination", "Schema", "Variable", "WorldModel", "__version__"]
+__all__ = [
+    "AdaptiveIntervals",
+    "Episodes",
+    "ForeworldError",
+    "Imagination",
+    "Schema",
+    "Variable",
+    "WorldModel",
+    "__version__",
+]
 
 _HOMES = {
+    "AdaptiveIntervals": "foreworld.reasoning.adaptive",
     "Episodes": "foreworld.data.episodes",
     "ForeworldError": "foreworld.errors",
     "Imagination": "foreworld.reasoning.imagination",

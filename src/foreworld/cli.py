@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from foreworld import __version__, cli_bench, cli_domains, cli_models, cli_plan, cli_recall, cli_surprise
+from foreworld import __version__, cli_bench, cli_calibrate, cli_domains, cli_models, cli_plan, cli_recall, cli_surprise
 from foreworld.cli_output import printable, say
 from foreworld.errors import ForeworldError
 
@@ -73,6 +73,7 @@ def _foreworld(
 for _command in (
     cli_models.fit,
     cli_models.evaluate,
+    cli_calibrate.calibrate,
     cli_models.imagine,
     cli_plan.plan,
     cli_recall.recall,

@@ -46,6 +46,9 @@ _Future = Annotated[
 _File = Annotated[Path | None, option("FILE", "Write the result as .parquet or .csv.", "--out")]
 _Members = Annotated[Path | None, option("FILE", "Write every possible future as .parquet or .csv.")]
 _Plot = Annotated[Path | None, option("FILE", "Draw the first episode as .png, .svg or .pdf.")]
+_Band = Annotated[
+    bool, typer.Option("--band", help="Add a band that holds nine in ten futures at every step: band05, band95.")
+]
 _EXCERPT_ROWS = 40
 
 
@@ -158,6 +161,7 @@ def imagine(
     future: _Future = None,
     samples: _Samples = 200,
     seed: _Seed = 0,
+    band: _Band = False,
     out: _File = None,
     members: _Members = None,
     plot: _Plot = None,
@@ -186,7 +190,10 @@ def imagine(
         check_suffix(path, name, forms)
     if plot is not None and find_spec("matplotlib") is None:
         raise MissingExtraError("--plot", "plot")
-    answer = WorldModel.load(model).imagine(history, deeds, horizon=horizon, future=future, members=samples, seed=seed)
+    share = 0.9 if band else None
+    answer = WorldModel.load(model).imagine(
+        history, deeds, horizon=horizon, future=future, members=samples, seed=seed, band=share
+    )
     heed(answer.verdict.complaint([episode.id for episode in answer.histories]), strict)
     frame = answer.to_frame()
     if plot is not None:

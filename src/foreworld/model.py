@@ -19,12 +19,14 @@ from foreworld.data.schema import Schema
 from foreworld.data.table import read, read_planned
 from foreworld.errors import QuestionError, TrainingError
 from foreworld.evidence.baselines import Persistence, RidgeARX
+from foreworld.reasoning.band import Band
 from foreworld.reasoning.calibrate import Calibration
 from foreworld.reasoning.forecast import draw, encode_now
 from foreworld.reasoning.held_out import calibrate, forecast_held_out
 from foreworld.reasoning.imagination import Imagination
 from foreworld.reasoning.pool import bounded, pool
 from foreworld.reasoning.question import Do, build_plan
+from foreworld.reasoning.recalibrate import Recalibrated, recalibrate, recognise
 from foreworld.reasoning.support.fit import fit_support
 from foreworld.reasoning.support.judge import Support
 from foreworld.reasoning.support.verdict import Verdict
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from foreworld.reasoning.plan.answer import PlanAnswer
     from foreworld.reasoning.plan.problem import Bounds
     from foreworld.reasoning.recall import Recollection
+    from foreworld.reasoning.stream import AdaptedStream
     from foreworld.reasoning.surprise.answer import Surprise
 
 CASES = 2000  # Questions of one evaluation; more from the same episodes would hardly narrow the intervals.
@@ -59,6 +62,7 @@ class WorldModel:
         baselines: fitted to the same episodes, and evaluated with it always.
         log: training metrics and collapse diagnostics by step.
         about: data fingerprint and size, seed, versions.
+        trained_on: what each training trajectory is known by again; empty for models that were saved without it.
     """
 
     config: FitConfig
@@ -70,6 +74,7 @@ class WorldModel:
     baselines: dict[str, Persistence | RidgeARX]
     log: Log
     about: dict[str, Any]
+    trained_on: tuple[str, ...] = ()
 
     @classmethod
     def fit(
@@ -137,6 +142,7 @@ class WorldModel:
                 "threads": torch.get_num_threads(),
                 "versions": {"torch": torch.__version__, "numpy": np.__version__, "python": platform.python_version()},
             },
+            trained_on=recognise(data),
         )
 
     @property
@@ -153,6 +159,7 @@ class WorldModel:
         future: Any = None,
         members: int = 200,
         seed: int = 0,
+        band: float | None = None,
     ) -> Imagination:
         """What happens after each history if these actions are taken.
 
@@ -163,10 +170,11 @@ class WorldModel:
             future: planned rows after now: known-future values, and actions that `do` does not set.
             members: futures to sample.
             seed: of the sampling.
+            band: a share of whole futures, 0.5, 0.8 or 0.9, that shall lie within a band at every step.
 
         Raises:
             DataError: a history that does not match the schema.
-            QuestionError: an action or a time that does not exist.
+            QuestionError: an action or a time that does not exist, or a band that was never measured.
         """
         histories = self._read(history)
         steps = self.config.horizon if horizon is None else horizon
@@ -176,12 +184,15 @@ class WorldModel:
             raise QuestionError("there is no history to start from")
         rows = None if future is None else self._read(future, read_planned)
         plan = build_plan(histories, self.encoding.scaling, do=do, horizon=steps, future=rows)
-        return self.follow(histories, plan, members=members, seed=seed)
+        return self.follow(histories, plan, members=members, seed=seed, band=band)
 
-    def follow(self, histories: Episodes, plan: Plan, *, members: int = 200, seed: int = 0) -> Imagination:
+    def follow(
+        self, histories: Episodes, plan: Plan, *, members: int = 200, seed: int = 0, band: float | None = None
+    ) -> Imagination:
         """What happens after each history under a plan that is already spelled out."""
         samples = self.forecast(histories, plan, members=members, seed=seed)
-        return Imagination(samples, self.judge(histories, plan), histories, plan)
+        ends = None if band is None else Band.of(samples, self.calibration, histories, band)
+        return Imagination(samples, self.judge(histories, plan), histories, plan, band=ends)
 
     def judge(self, histories: Episodes, plan: Plan) -> Verdict:
         """How far histories and plan lie within what training saw: a score in [0, 1], and why it is low."""
@@ -237,9 +248,13 @@ class WorldModel:
         self._needs_jepa("plan")
         if planner not in PLANNERS:
             raise QuestionError(f"there is no planner '{planner}'; there are {', '.join(PLANNERS)}")
+        histories = self._read(history)
+        parts = self.calibration.split(histories)
+        # Where all histories are of one group, its calibration is the plan's; else that of all is.
+        known = replace(self, calibration=parts[0][0]) if len(parts) == 1 else self
         return make_plan(
-            self,
-            self._read(history),
+            known,
+            histories,
             Task(goal, tuple(limits), dict(bounds or {}), dict(rates or {}), tuple(integers), every),
             horizon=self.config.horizon if horizon is None else horizon,
             planner=PLANNERS[planner](),
@@ -313,19 +328,57 @@ class WorldModel:
     ) -> Float[np.ndarray, "member episode step target"]:
         """The same before it is cut at the physical bounds of the schema."""
         draws = max(draws or self.config.draws, -(-members // self.config.members))
-        return self.calibrated(draw(self.network, histories, plan, self.encoding, draws=draws, seed=seed), members)
+        drawn = draw(self.network, histories, plan, self.encoding, draws=draws, seed=seed)
+        return self.calibrated(drawn, members, histories)
 
     def calibrated(
-        self, drawn: Float[np.ndarray, "network draw episode step target"], members: int
+        self,
+        drawn: Float[np.ndarray, "network draw episode step target"],
+        members: int,
+        histories: Episodes,
     ) -> Float[np.ndarray, "member episode step target"]:
         """Futures of the networks in scaled units, as futures of the ensemble in native ones."""
         centre, scale = self.encoding.scaling.of(self.schema.targets)
-        calibrated = np.stack([self.calibration.apply(futures * scale + centre) for futures in drawn])
+        calibrated = np.stack([self.calibration.by_group(futures * scale + centre, histories) for futures in drawn])
         together = calibrated.swapaxes(0, 1).reshape(-1, *drawn.shape[2:])[:members]
         averaged = pool(calibrated, members)
         # Quantiles of categories cannot be averaged; their futures are thrown together.
         continuous = [variable.kind == "continuous" for variable in self.schema.targets]
         return np.where(continuous, averaged, together)
+
+    def calibrate(self, data: Any, *, by: str | None = None, seed: int = 0) -> Recalibrated:
+        """This model calibrated anew on trajectories that it never saw, such as those of another place or time.
+
+        Args:
+            data: at least eight trajectories: `Episodes`, a frame or a file with the columns of the model.
+            by: a static column, or one with labels: intervals then hold in each of its groups. A group of fewer than
+                eight trajectories is calibrated with all.
+            seed: of the sampling.
+
+        Raises:
+            DataError: a trajectory that does not match the schema.
+            QuestionError: too few trajectories, some that the model was trained on, or a column that makes no groups.
+        """
+        return recalibrate(self, self._read(data), by, seed=seed)
+
+    def adapt(
+        self, stream: Any, *, level: float = 0.9, horizon: int | None = None, members: int = 200, seed: int = 0
+    ) -> "AdaptedStream":
+        """Forecasts of every row of some streams from the rows before, with intervals that learn from their misses.
+
+        Args:
+            stream: what happened, in one episode or in many; each is a stream of its own.
+            level: share of truths that the intervals shall hold in the long run.
+            horizon: steps to look ahead from each row; the calibrated horizon by default.
+            members, seed: of the sampling.
+
+        Raises:
+            DataError: a trajectory that does not match the schema.
+            QuestionError: no row with another before it, or no target that is a number.
+        """
+        from foreworld.reasoning.stream import adapt
+
+        return adapt(self, self._read(stream), level=level, horizon=horizon, members=members, seed=seed)
 
     def evaluate(self, data: Any, *, horizon: int | None = None, members: int = 200, seed: int = 0) -> "Evaluation":
         """Score the model and its baselines on recorded episodes, which should be new to it."""

@@ -29,7 +29,9 @@ def save(model: "WorldModel", folder: Path) -> None:
     """Write the folder, whole or not at all."""
     weights = {name: value.numpy() for name, value in model.network.state_dict().items()}
     files = {
-        "config.json": _json({"config": model.config.model_dump(), "about": model.about}),
+        "config.json": _json(
+            {"config": model.config.model_dump(), "about": model.about, "trained_on": model.trained_on}
+        ),
         "schema.json": _json(model.schema.model_dump()),
         "scaling.json": _json(model.encoding.scaling.model_dump()),
         "calibration.json": _json(model.calibration.model_dump()),
@@ -83,6 +85,7 @@ def load(folder: Path) -> "WorldModel":
             baselines=baselines,
             log=json.loads(files["log.json"]),
             about=settings["about"],
+            trained_on=tuple(settings.get("trained_on", ())),
         )
     except (ValueError, KeyError, TypeError, RuntimeError) as error:
         # The hashes are right, so whoever wrote this folder wrote something else: another version, or by hand.
@@ -103,6 +106,8 @@ def card(model: "WorldModel") -> dict[str, Any]:
             "held_out_cases": model.calibration.cases,
             "held_out_episodes": model.calibration.episodes,
             "horizon": model.calibration.horizon,
+            "by": None if model.calibration.groups is None else model.calibration.groups.column,
+            "groups": sorted(model.calibration.parts),
         },
         "diagnostics": {name: value for name, value in model.log[-1].items() if name != "step"},
         "about": model.about,
@@ -123,12 +128,18 @@ def readme(model: "WorldModel") -> str:
         f"seed {model.about['seed']}.\n"
         f"Intervals are calibrated up to {model.calibration.horizon} steps of {model.encoding.scaling.step:g} "
         f"{model.schema.time_unit}, on {model.calibration.cases} cases from {model.calibration.episodes} episodes, "
-        "each forecast by a network that was not trained on it.\n\n"
+        f"each forecast by networks that were not trained on it{_by(model)}.\n\n"
         f"| column | role | kind | unit |\n|---|---|---|---|\n{columns}\n\n"
         f"Diagnostics at the end of training:\n\n{diagnostics}\n\n"
         "Answers are valid for cases like the training data; others are marked `supported = false`. They describe "
         "what follows an action only as far as the data hold no hidden common cause of action and outcome.\n"
     )
+
+
+def _by(model: "WorldModel") -> str:
+    """Which groups are calibrated on their own."""
+    known = model.calibration
+    return f"; by {known.groups.column}: {', '.join(sorted(known.parts)) or 'no group'}" if known.groups else ""
 
 
 def _json(value: Any) -> bytes:

@@ -1,11 +1,16 @@
 """Calibration rests on forecasts by networks that never saw the episode."""
 
+from statistics import NormalDist
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 
 from foreworld.data.plan import cut
-from foreworld.reasoning.forecast import encode_now
+from foreworld.reasoning import held_out as held_out_module
+from foreworld.reasoning.calibrate import LEVELS
+from foreworld.reasoning.forecast import draw, encode_now
 from foreworld.reasoning.held_out import (
     HeldOut,
     calibrate,
@@ -57,10 +62,40 @@ def test_it_does_not_matter_what_the_other_members_would_say() -> None:
     assert not np.allclose(plain.samples[:, ~own], other.samples[:, ~own])
 
 
+def test_questions_are_asked_with_noise_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One set of draws for all would be calibrated away, and be missing with every other set."""
+    seeds = []
+
+    def spy(*words: Any, seed: int, **settings: Any) -> np.ndarray:
+        seeds.append(seed)
+        return draw(*words, seed=seed, **settings)
+
+    monkeypatch.setattr(held_out_module, "draw", spy)
+    monkeypatch.setattr(held_out_module, "BATCH", 10)
+    forecast_held_out(NETWORK, ENCODING, DATA, HELD_OUT, seed=0)
+    assert len(seeds) == len(set(seeds)) > 9
+
+
 def test_members_that_leave_out_the_same_episodes_are_asked_once() -> None:
     fold = np.array([0, 3])
     held_out = forecast_held_out(NETWORK, ENCODING, DATA, [fold, fold, fold], seed=0)
     assert len(held_out.origin) == 21 + 36
+
+
+def two_members(common: np.ndarray, own: np.ndarray, spread: float) -> HeldOut:
+    """Two members that were asked the same, whose medians err by what they share and by what is each one's own."""
+    cases = len(common)
+    middle = (common + own).reshape(2 * cases, 1, 1)
+    normal = np.array([NormalDist().inv_cdf(rank / 40) for rank in range(1, 40)])
+    samples = middle + spread * normal[:, None, None, None]
+    origin = np.stack([np.zeros(cases, int), np.arange(cases)], axis=1)
+    # Some that only one member was asked tell nothing about the others.
+    once = np.stack([np.ones(500, int), np.arange(500)], axis=1)
+    return HeldOut(
+        np.concatenate([samples, samples[:, :500]], axis=1),
+        np.zeros((2 * cases + 500, 1, 1)),
+        np.concatenate([origin, origin, once]),
+    )
 
 
 @pytest.mark.parametrize("members", [2, 5])
@@ -68,17 +103,19 @@ def test_members_that_leave_out_the_same_episodes_are_asked_once() -> None:
 def test_the_gain_of_an_ensemble_is_that_of_averaging(members: int, shared: float) -> None:
     """Members whose errors share so much of their variance: the mean of M keeps `shared`, and 1/M of the rest."""
     rng = np.random.default_rng(0)
-    cases = 20_000
-    truth = rng.normal(size=(cases, 1, 1))
-    common = np.sqrt(shared) * rng.normal(size=(1, cases, 1, 1))
-    answers = truth + common + np.sqrt(1 - shared) * rng.normal(size=(2, cases, 1, 1))
-    origin = np.stack([np.zeros(cases, int), np.arange(cases)], axis=1)
-    # Twice the same questions, and some that only one member was asked, which tell nothing about the others.
-    samples = np.concatenate([*answers, np.full((500, 1, 1), 99.0)])[None]
-    once = np.stack([np.ones(500, int), np.arange(500)], axis=1)
-    held_out = HeldOut(samples, np.concatenate([truth, truth, truth[:500]]), np.concatenate([origin, origin, once]))
+    common, own = rng.normal(size=15_000), rng.normal(size=(2, 15_000))
+    held_out = two_members(np.sqrt(shared) * common, np.sqrt(1 - shared) * own, 1.0)
     expected = np.sqrt(shared + (1 - shared) / members)
-    np.testing.assert_allclose(ensemble_gain(held_out, members), expected, rtol=0.02)
+    np.testing.assert_allclose(ensemble_gain(held_out, members), expected, rtol=0.06)
+
+
+def test_averaging_gains_more_in_the_middle_where_large_errors_are_shared() -> None:
+    rng = np.random.default_rng(0)
+    common = 3 * rng.normal(size=15_000) * (rng.random(15_000) < 0.2)
+    gain = ensemble_gain(two_members(common, 0.5 * rng.normal(size=(2, 15_000)), 0.5), 5)[0, 0]
+    half, most = gain[[LEVELS.index(0.25), LEVELS.index(0.75)]], gain[[LEVELS.index(0.025), LEVELS.index(0.975)]]
+    np.testing.assert_allclose(half, half[0])
+    assert half[0] < 0.75 and most[0] > 0.9
 
 
 def test_without_a_question_asked_twice_an_ensemble_counts_as_one_member() -> None:

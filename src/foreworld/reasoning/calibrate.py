@@ -5,6 +5,9 @@ chosen on held-out episodes so that the share of truths below m + c_q (x_q - m) 
 case by more than the truth follows them, m is first drawn in (`Centre`). This is conformalised quantile
 regression (Romano, Patterson, Candes, NeurIPS 2019) with a multiplicative score, level by level and one-sided, so the
 shape and the asymmetry of each forecast survive and every sampled future is moved monotonically, staying coherent.
+
+A band that holds a whole future at once is wider than the interval of any step: its stretch is the conformal quantile
+of the largest miss over the steps (max score; Diquigiovanni, Fontana and Vantini, JMVA 2022).
 """
 
 from collections.abc import Sequence
@@ -15,8 +18,13 @@ import numpy as np
 from jaxtyping import Float, Int
 from pydantic import BaseModel, ConfigDict
 
+from foreworld.data.episodes import Episodes
+from foreworld.reasoning.conformal import conformal_quantile, misses
+from foreworld.reasoning.groups import Groups
+
 FEWEST = 8  # Episodes; a standard error over fewer means nothing.
 LEVELS = (0.025, 0.05, 0.1, 0.25, 0.75, 0.9, 0.95, 0.975)
+BANDS = (0.5, 0.8, 0.9)  # Shares of whole futures.
 
 
 class Calibration(BaseModel):
@@ -28,6 +36,9 @@ class Calibration(BaseModel):
         shift: move of the median, in interquartile ranges of the forecast.
         factors: stretch of each level about the median, [step][target][level].
         cases, episodes: what it was measured on.
+        band: stretch of the calibrated 90% interval that holds the first steps all at once, [steps][target][level of
+            BANDS]; empty if it was never measured.
+        groups, parts: whose questions have a calibration of their own, and these by label; other questions have this.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -39,6 +50,9 @@ class Calibration(BaseModel):
     factors: list[list[list[float]]]
     cases: int
     episodes: int
+    band: list[list[list[float]]] = []
+    groups: Groups | None = None
+    parts: dict[str, "Calibration"] = {}
 
     @property
     def horizon(self) -> int:
@@ -64,6 +78,29 @@ class Calibration(BaseModel):
         out = np.empty_like(samples)
         np.put_along_axis(out, order, moved.astype(samples.dtype), axis=0)
         return out
+
+    def by_group(
+        self, samples: Float[np.ndarray, "member episode step target"], histories: Episodes
+    ) -> Float[np.ndarray, "member episode step target"]:
+        """As `apply`, with the calibration of the group of each history."""
+        out = np.empty_like(samples)
+        for part, places in self.split(histories):
+            out[:, places] = part.apply(samples[:, places])
+        return out
+
+    def split(self, histories: Episodes) -> list[tuple["Calibration", Int[np.ndarray, " _"]]]:
+        """Which histories have which calibration."""
+        if self.groups is None:
+            return [(self, np.arange(len(histories)))]
+        group = self.groups.of(histories)
+        own = {index: self.parts[label] for index, label in enumerate(self.groups.labels) if label in self.parts}
+        found = [(part, np.flatnonzero(group == index)) for index, part in own.items()]
+        found.append((self, np.flatnonzero(~np.isin(group, list(own)))))
+        return [(part, places) for part, places in found if len(places)]
+
+    def band_stretch(self, horizon: int, level: float) -> Float[np.ndarray, " target"]:
+        """Stretch of the calibrated 90% interval that holds so many steps at once."""
+        return np.array(self.band[min(horizon, len(self.band)) - 1])[:, BANDS.index(level)]
 
 
 def quantiles(
@@ -120,7 +157,6 @@ def fit_calibration(
     truth: Float[np.ndarray, "case step target"],
     continuous: list[bool],
     group: Int[np.ndarray, " case"],
-    gain: Float[np.ndarray, "step target"] | None = None,
 ) -> Calibration:
     """Choose centres, shifts and factors on held-out cases.
 
@@ -129,7 +165,6 @@ def fit_calibration(
         truth: what came; NaN where it was not observed.
         continuous: which targets are to be calibrated.
         group: the episode of each case.
-        gain: error of what is going to be calibrated as a share of that of the forecasts given; 1 by default.
     """
     known = quantiles(samples, [*LEVELS, 0.5]).astype(np.float64)
     middle, levels = known[-1], known[:-1]
@@ -137,7 +172,6 @@ def fit_calibration(
     steps, targets = truth.shape[1:]
     pivot, shift = np.zeros((2, steps, targets))
     slope, factors = np.ones((steps, targets)), np.ones((steps, targets, len(LEVELS)))
-    gain = np.ones((steps, targets)) if gain is None else gain
     for target in np.flatnonzero(continuous):
         for step in range(steps):
             seen = np.isfinite(truth[:, step, target])
@@ -153,7 +187,7 @@ def fit_calibration(
             rest = error - shift[step, target] * width
             for index, level in enumerate(LEVELS):
                 reach = levels[index, seen, step, target] - centre
-                factors[step, target, index] = gain[step, target] * _factor(rest / width, reach / width, level)
+                factors[step, target, index] = _factor(rest / width, reach / width, level)
     return Calibration(
         pivot=pivot.tolist(),
         slope=slope.tolist(),
@@ -168,7 +202,24 @@ def _factor(rest: Float[np.ndarray, " case"], reach: Float[np.ndarray, " case"],
     """The stretch at which the right share of truths lies within `reach`, the quantile; both from the median."""
     sign = 1.0 if level > 0.5 else -1.0
     score = sign * rest / np.maximum(sign * reach, 1e-6)
-    share = level if level > 0.5 else 1 - level
-    rank = min(int(np.ceil((len(score) + 1) * share)), len(score)) - 1
     # A negative stretch would fold the distribution over its median.
-    return float(max(np.sort(score)[rank], 0.0))
+    return max(float(conformal_quantile(score, max(level, 1 - level))), 0.0)
+
+
+def fit_band(
+    samples: Float[np.ndarray, "member case step target"],
+    truth: Float[np.ndarray, "case step target"],
+    continuous: list[bool],
+) -> list[list[list[float]]]:
+    """Stretches of the 90% interval that hold the first 1, 2, ... steps of a share of BANDS of the cases.
+
+    Args:
+        samples: calibrated forecasts of held-out cases.
+        truth: what came; NaN where it was not observed.
+        continuous: the others get 1.
+    """
+    low, middle, high = quantiles(samples, [0.05, 0.5, 0.95]).astype(np.float64)
+    worst = np.fmax.accumulate(misses(low, middle, high, truth.astype(np.float64)), axis=1)
+    found = np.stack([conformal_quantile(worst, level) for level in BANDS], axis=-1)
+    usable = np.isfinite(found) & np.array(continuous)[:, None]
+    return np.maximum(np.where(usable, found, 1.0), 0.0).tolist()

@@ -1,7 +1,7 @@
 """The answer to *what happens if*: many futures, in native units, with intervals and an in-support flag."""
 
 from collections.abc import Container, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from foreworld.data.plan import Plan
 from foreworld.data.schema import Variable
 from foreworld.data.summary import clock
 from foreworld.errors import MissingExtraError
+from foreworld.reasoning.band import Band
 from foreworld.reasoning.calibrate import quantiles
 from foreworld.reasoning.support.verdict import Verdict
 
@@ -34,12 +35,14 @@ class Imagination:
         samples: calibrated futures in native units; one member is one coherent future. Categories are indices.
         verdict: how far history, actions and horizon lie within what training and calibration saw.
         histories, plan: the question.
+        band: where whole futures lie, if that was asked for.
     """
 
     samples: Float[np.ndarray, "member episode step target"]
     verdict: Verdict
     histories: Episodes
     plan: Plan
+    band: Band | None = field(default=None, kw_only=True)
 
     @property
     def targets(self) -> tuple[Variable, ...]:
@@ -90,8 +93,8 @@ class Imagination:
         """One row an (id, step, variable): mean, quantiles, unit and support, under the user's own column names.
 
         A binary or categorical target has one row a category, named `variable=label`: mean is its probability, and the
-        quantiles are those of its indicator. The frame is of the kind that the history came in, unless `backend` says
-        `pyarrow`, `pandas` or `polars`.
+        quantiles are those of its indicator. A band adds the columns of its ends, `band05` and `band95`. The frame is
+        of the kind that the history came in, unless `backend` says `pyarrow`, `pandas` or `polars`.
         """
         names, units, values = self._long()
         summary = {"mean": values.mean(0)}
@@ -153,7 +156,14 @@ class Imagination:
 
     def _beside(self, names: Sequence[str]) -> dict[str, Float[np.ndarray, "episode step name"]]:
         """Further columns of the answer, for answers that have more to say."""
-        return {}
+        if self.band is None:
+            return {}
+        place = {target.name: index for index, target in enumerate(self.targets) if target.kind == "continuous"}
+        nothing = np.full(self.supported.shape, np.nan)
+        found = {}
+        for name, ends in self.band.columns().items():
+            found[name] = np.stack([ends[..., place[one]] if one in place else nothing for one in names], axis=-1)
+        return found
 
     def _labels(self, names: Sequence[str]) -> dict[str, np.ndarray]:
         episodes, steps = self.plan.time.shape

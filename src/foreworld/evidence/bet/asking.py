@@ -54,7 +54,7 @@ def ask(fitted: Fitted, cases: Cases, *, members: int, seed: int) -> Answer:
     else:
         futures = invent(network, cases.histories, cases.plan, encoding, draws=draws, seed=seed)
         drawn, malformed = futures.values.numpy(), futures.malformed.any(-1).float().mean((0, 1)).double().numpy()
-    unbounded = model.calibrated(drawn, members)
+    unbounded = model.calibrated(drawn, members, cases.histories)
     beliefs = encode_now(network, cases.histories, encoding)
     return Answer(
         samples=bounded(unbounded, model.schema.targets),
