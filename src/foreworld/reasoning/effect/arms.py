@@ -1,7 +1,7 @@
 """What is compared: outcomes under several plans, all rolled out at once under the same chance."""
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -20,6 +20,7 @@ from foreworld.world.config import FitConfig
 FUTURES = 20_000  # Of each network and plan, shared out over the questions: a mean under common noise needs few.
 
 
+@runtime_checkable
 class Model(Protocol):
     """What comparing plans needs of a world model."""
 

@@ -32,7 +32,8 @@ from foreworld.reasoning.effect.nuisance import design, folds_of, logistic, ridg
 from foreworld.reasoning.effect.record import Record
 
 FEWEST = 20  # Episodes: standard errors over fewer clusters mean little.
-BEFORE = 3  # Shocks before an action that serve as negative controls.
+BEFORE = 8  # Shocks before an action that serve as negative controls.
+ROWS_PER_FEATURE = 2  # At least; below, history explains rows by chance.
 CERTAIN = 0.02  # Chances nearer to 0 or 1 are cut here.
 
 
@@ -44,14 +45,14 @@ class Moments:
         own: u w, of the action's unexplained part with its weighted self, by lag.
         later: the same of the actions j steps later (0 < j < lag).
         missed: the same of what the forecasts missed.
-        before: the same of shocks 0, 1, ... steps before the action: negative controls.
+        before: the same of the shocks that led to the row of the action and to those before: negative controls.
         leftover: variance of the outcome that neither history nor actions explain, by lag.
         free: variance of the action that history does not explain.
         rows: that each lag rests on.
     """
 
     own: Float[np.ndarray, "lag episode column column"]
-    later: list[Float[np.ndarray, "episode after column column"]]
+    later: list[Float[np.ndarray, "episode _ column column"]]
     missed: Float[np.ndarray, "lag episode column unit"]
     before: Float[np.ndarray, "shock episode column unit"]
     leftover: Float[np.ndarray, "lag unit"]
@@ -77,7 +78,7 @@ class Moments:
 
 def solve_lags(
     own: Sequence[Float[np.ndarray, "episode column column"]],
-    later: Sequence[Float[np.ndarray, "episode after column column"]],
+    later: Sequence[Float[np.ndarray, "episode _ column column"]],
     missed: Sequence[Float[np.ndarray, "episode column unit"]],
     weights: Float[np.ndarray, "resample episode"],
 ) -> Float[np.ndarray, "resample lag column unit"]:
@@ -111,7 +112,7 @@ def gather(record: Record, schema: Schema, *, seed: int) -> Moments | None:
     shocks = np.zeros((*record.acted.shape, record.targets.shape[2]))
     for lag in range(1, horizon + 1):
         left, after, valid = _left_over(record, episode, row, lag)
-        if len(np.unique(episode[valid])) < FEWEST or valid.sum() < 5 * x.shape[1]:
+        if len(np.unique(episode[valid])) < FEWEST or valid.sum() < ROWS_PER_FEATURE * x.shape[1]:
             break
         outcomes = np.concatenate([left[valid], after[valid].reshape(valid.sum(), -1)], axis=1)
         clean = outcomes - ridge(x[valid], outcomes, fold[valid])
@@ -179,12 +180,12 @@ def _left_over(
 
 def _before(
     record: Record,
-    shocks: Float[np.ndarray, "episode row unit"],
+    shocks: Float[np.ndarray, "episode time unit"],
     episode: Int[np.ndarray, " row"],
     row: Int[np.ndarray, " row"],
     weighted: Float[np.ndarray, "row column"],
 ) -> Float[np.ndarray, "shock episode column unit"]:
-    """The shock that led to a row is known when its action is chosen, and so are those before."""
+    """The shock that led to a row is known when its action is chosen, and so are those that came before."""
     sums = []
     for back in range(1, BEFORE + 1):
         there = np.where((row >= back)[:, None], shocks[episode, np.maximum(row - back, 0)], 0.0)

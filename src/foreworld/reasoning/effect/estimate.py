@@ -278,12 +278,11 @@ def controls(
             "q05": float(found[back, place] - 1.645 * error[back, place]),
             "q95": float(found[back, place] + 1.645 * error[back, place]),
             "unit": units[place],
-            "p": float(2 * stats.t.sf(abs(found[back, place]) / error[back, place], clusters - 1))
-            if error[back, place] > 0
-            else 1.0,
+            "p": float(2 * stats.t.sf(abs(found[back, place]) / error[back, place], clusters - 1)),
         }
         for back in range(len(found))
         for place, name in enumerate(names)
+        if error[back, place] > 0
     ]
 
 
