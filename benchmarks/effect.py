@@ -54,9 +54,9 @@ COVERAGE, NULL = (92.0, 98.0), 7.0  # Bars, in percent, of 95% intervals.
 
 @dataclass(frozen=True)
 class System:
-    """y' = keep y + effect (1 + vary c) a + cause g(c) + noise; c' = stay c + back a + noise; a = know c + see y + noise.
+    """A small world of outcome y, cause c and action a, each with noise of its own.
 
-
+    y' = keep y + effect (1 + vary c) a + cause g(c), c' = stay c + back a, a = know c + see y.
     g is the identity in a linear system, with a part of the square otherwise; a binary action is drawn with the
     logistic of its mean.
     """
@@ -234,9 +234,9 @@ def report(cells: list[dict], domains: dict[str, list[dict]]) -> str:
     lines = ["# Effects against the truth", ""]
     if cells:
         lines += [
-            f"`python benchmarks/effect.py`: {len(cells)} random confounded systems, each with its effect and without;",
-            "95% intervals of the average effect, in brackets a 95% binomial interval. Bars: coverage 92 to 98%, an effect",
-            "that is none called in at most 7%. **Bold: the bar is not reached.** *Uncorrected* is the small model's own",
+            f"`python benchmarks/effect.py`: {len(cells)} random confounded systems, with and without effect;",
+            "95% intervals of the average effect, in brackets a 95% binomial interval. Bars: coverage 92 to 98%, null",
+            "effects called in at most 7%. **Bold: the bar is not reached.** *Uncorrected* is the small model's own",
             "answer; error in units of the truth's root mean square.",
             "",
             "| systems | step | n | covered | a null effect called | error | uncorrected |",
@@ -263,8 +263,8 @@ def report(cells: list[dict], domains: dict[str, list[dict]]) -> str:
             "",
             f"## {name}, {len(found)} seeds",
             "",
-            "| intervention | cases | debiased steps | true effect | effect | uncorrected | covered | PEHE | uncorrected "
-            "| of no effect |",
+            "| intervention | cases | debiased steps | true effect | effect | uncorrected | covered | PEHE "
+            "| uncorrected | of no effect |",
             "|---" * 10 + "|",
         ]
         for key in found[0]:

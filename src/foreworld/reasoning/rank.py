@@ -58,7 +58,7 @@ class Ranking:
         ids = np.array([EVERYONE, *(str(history.id) for history in self.histories)], dtype=object)
         columns: dict[str, Any] = {schema.id: np.repeat(ids, len(self.cases))}
         ours: dict[str, Any] = {
-            name: np.tile(np.array([case[name] for case in self.cases], dtype=object), count)
+            name: np.tile(_column([case[name] for case in self.cases]), count)
             for name in ("action", "first_step", "last_step", "low", "high")
         }
         for name, values in (("at_low", self.low), ("at_high", self.high)):
@@ -124,7 +124,7 @@ def rank(
         raise QuestionError(f"at: step {last} is not among the {steps} that are looked ahead")
     plan = build_plan(histories, model.encoding.scaling, do=do, horizon=steps, future=future)
     cases = list_cases(model, histories if data is None else data, last)
-    plans = [plan, *(_set(plan, case, case[value], histories) for case in cases for value in ("low", "high"))]
+    plans = [plan, *(_set(plan, case, case[value]) for case in cases for value in ("low", "high"))]
     reached = roll_arms(model, histories, plans, seed=seed)[:, :, :, last - 1, place]
     moved = reached[1:] - reached[0]
     low, high = moved[0::2], moved[1::2]
@@ -195,7 +195,15 @@ def _ends(variable: Variable, scale: Scale, done: Float[np.ndarray, " row"]) -> 
     return [(scale.centre if scale.impulse else float(low), float(high))]
 
 
-def _set(plan: Plan, case: dict[str, Any], value: float, histories: Episodes) -> Plan:
+def _column(values: list[Any]) -> np.ndarray:
+    """One type a column: numbers beside labels are written out."""
+    if any(isinstance(value, str) for value in values):
+        return np.array([value if isinstance(value, str) else f"{value:g}" for value in values], dtype=object)
+    return np.array(values)
+
+
+def _set(plan: Plan, case: dict[str, Any], value: float) -> Plan:
+    """The plan with the action of a case at a value in its block of steps."""
     actions = plan.actions.copy()
     actions[:, case["first_step"] - 1 : case["last_step"], case["column"]] = value
     return replace(plan, actions=actions)
