@@ -18,7 +18,7 @@ from foreworld.data.schema import Variable
 from foreworld.errors import QuestionError
 from foreworld.reasoning.effect.answer import EVERYONE, MOSTLY
 from foreworld.reasoning.effect.arms import Model, join, roll_arms
-from foreworld.reasoning.effect.estimate import RESAMPLES
+from foreworld.reasoning.effect.bootstrap import draw_weights
 from foreworld.reasoning.imagination import free, spread
 from foreworld.reasoning.question import Do, build_plan
 
@@ -224,10 +224,9 @@ def _intervals(
     """5% and 95% quantiles by a bootstrap of networks and episodes: on average, and of each history."""
     rng = np.random.default_rng([seed, 9])
     networks, episodes = swing.shape[1:]
-    widened = np.sqrt(networks / (networks - 1)) if networks > 1 else 0.0
-    drawn = rng.multinomial(networks, np.full(networks, 1 / networks), RESAMPLES) / networks - 1 / networks
-    drawn = drawn * widened
-    weights = rng.multinomial(episodes, np.full(episodes, 1 / episodes), RESAMPLES) / episodes
+    widened = np.sqrt(networks / max(networks - 1, 1))
+    drawn = (draw_weights(rng, networks) - 1 / networks) * widened
+    weights = draw_weights(rng, episodes)
     each = swing.mean(1)
     average = weights @ each.T + drawn @ swing.mean(2).T
     around = np.stack([np.quantile(drawn @ part, [0.05, 0.95], axis=0) for part in swing], axis=1)
