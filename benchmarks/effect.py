@@ -9,7 +9,8 @@ action, and the action may drive the cause of later actions (treatment-confounde
 linear; in the others the cause acts by its square as well and sets how strongly the action works. The action is
 continuous in half of each, and on or off in the others. 150 units are recorded for 8 steps, a small model (two networks
 of 16, 60 steps of training, some seconds) is fitted to them and asked for the effect of 1 against 0, held for 1 to 3
-steps; the truth is that of 100,000 units. The same system without any effect of the action is asked the same.
+steps; the truth is that of 100,000 units. The same system without any effect of the action is asked the
+same, with other units.
 
 In tumour and glucose the model is that of domains.py, kept in build/domains, and corrected on what it was trained on;
 the truth is branched under the same chance from unseen instances.
@@ -184,7 +185,7 @@ def run_system(seed: int) -> dict:
     return {
         "kind": f"{'linear' if system.square == 0 else 'nonlinear'}, {'binary' if system.binary else 'continuous'}",
         "effect": ask(system, seed),
-        "null": ask(system.without_effect(), seed),
+        "null": ask(system.without_effect(), SYSTEMS + seed),
     }
 
 

@@ -1,8 +1,8 @@
 """Intervals of effects: a bootstrap of networks and episodes.
 
-Whole episodes are drawn anew (the asked ones with the recorded ones
-where they are the same), and every regression on what history leaves unexplained is repeated. Networks are drawn anew
-for what the correction leaves open: how effects differ between histories and between the plans and what was recorded.
+Whole episodes are drawn anew (the asked ones with the recorded ones where they are the same), and every regression on
+what history leaves unexplained is repeated. Networks are drawn anew for what the correction leaves open: how effects
+differ between histories, and between the plans and what was recorded.
 """
 
 from dataclasses import dataclass
