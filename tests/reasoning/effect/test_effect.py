@@ -65,7 +65,7 @@ def test_one_step_agrees_with_partialled_out_least_squares_and_econml(model: Wor
     error = (high - low) / 2 / 1.645
     assert found.average[0, 0] == pytest.approx(ols.params[1], abs=ols.bse[1])
     assert error == pytest.approx(ols.bse[1], rel=0.35)
-    learner = LinearDML(model_y=RidgeCV(), model_t=RidgeCV(), cv=5, random_state=0)
+    learner = LinearDML(model_y=RidgeCV(), model_t=RidgeCV(), cv=5, random_state=0)  # pyright: ignore[reportArgumentType]
     learner.fit(after, dose, X=None, W=known)
     assert found.average[0, 0] == pytest.approx(float(learner.const_marginal_effect()[0]), abs=2 * ols.bse[1])
 

@@ -13,7 +13,9 @@ from scipy import stats
 
 from foreworld.data.episodes import Episodes
 from foreworld.reasoning.effect.answer import LEVELS
+from foreworld.reasoning.effect.correction import Moments
 from foreworld.reasoning.effect.evidence import Evidence
+from foreworld.reasoning.effect.modifiers import with_products
 from foreworld.reasoning.effect.record import Record
 
 RESAMPLES = 1000
@@ -37,27 +39,31 @@ class Bootstrap:
     Attributes:
         asked: shares of the histories.
         networks: shares of the networks, less 1 / M each, and widened as few draws of few are too narrow.
-        error: the correction of a unit of each action; no lags if there is none.
+        error: the correction of a unit of each term; no lags if there is none.
         errors: the same from recorded episodes drawn anew.
+        real, reals: the share of the model's bend that is real, likewise.
         stretch: what the quantiles of few episodes fall short of Student's.
     """
 
     asked: Float[np.ndarray, "resample episode"]
     networks: Float[np.ndarray, "resample network"]
-    error: Float[np.ndarray, "1 lag column unit"]
-    errors: Float[np.ndarray, "resample lag column unit"]
+    error: Float[np.ndarray, "1 lag term unit"]
+    errors: Float[np.ndarray, "resample lag term unit"]
+    real: Float[np.ndarray, "1 lag unit"]
+    reals: Float[np.ndarray, "resample lag unit"]
     stretch: float
 
     @classmethod
     def draw(cls, histories: Episodes, evidence: Evidence, shape: tuple[int, int, int], *, seed: int) -> "Bootstrap":
-        """For so many networks, action columns and units of targets."""
+        """For so many networks, terms and units of targets."""
         rng = np.random.default_rng([seed, 7])
-        networks, columns, units = shape
+        networks, terms, units = shape
         asked = draw_weights(rng, len(histories))
         again = (draw_weights(rng, networks) - 1 / networks) * np.sqrt(networks / max(networks - 1, 1))
         moments, record = evidence.moments, evidence.record
         if moments is None or record is None:
-            return cls(asked, again, np.zeros((1, 0, columns, units)), np.zeros((RESAMPLES, 0, columns, units)), 1.0)
+            none = [np.zeros((count, 0, *shape)) for shape in ((terms, units), (units,)) for count in (1, RESAMPLES)]
+            return cls(asked, again, *none, stretch=1.0)
         clusters = len(record.ids)
         recorded = draw_weights(rng, clusters)
         if sorted(map(str, record.ids)) == sorted(str(history.id) for history in histories):
@@ -68,6 +74,8 @@ class Bootstrap:
             networks=again,
             error=moments.errors(np.ones((1, clusters))),
             errors=moments.errors(recorded * clusters),
+            real=moments.real(np.ones((1, clusters))),
+            reals=moments.real(recorded),
             stretch=float(students * np.sqrt(clusters / (clusters - 1))),
         )
 
@@ -75,7 +83,7 @@ class Bootstrap:
 def resample(
     histories: Episodes,
     gap: Float[np.ndarray, "network episode step unit"],
-    apart: Float[np.ndarray, "episode step column"],
+    apart: Float[np.ndarray, "episode step term"],
     evidence: Evidence,
     *,
     seed: int,
@@ -83,24 +91,36 @@ def resample(
     """Correct the model's effects, and bootstrap them over networks and episodes."""
     networks, count, steps, units = gap.shape
     boot = Bootstrap.draw(histories, evidence, (networks, apart.shape[2], units), seed=seed)
-    said, unsettled = gap.mean(0), left_open(gap, apart, evidence)
-    effects = said + corrections(boot.error, apart, steps)
+    bends = model_bends(gap, apart, evidence)
+    bend, said = bends.mean(0), gap.mean(0)
+    real, reals = (_to_the_end(part, steps) for part in (boot.real, boot.reals))
+    unsettled = (bends - bend) * real
+    effects = said + corrections(boot.error, apart, steps) + (real - 1) * bend
     average = effects.mean(0)
 
     around = np.tensordot(boot.asked, said, 1) + np.tensordot(boot.networks, unsettled.mean(1), 1) - average
     around = around + corrections(boot.errors, np.tensordot(boot.asked, apart, 1), steps)
+    around = around + (reals - 1) * np.tensordot(boot.asked, bend, 1)
     levels = np.empty((len(LEVELS), *effects.shape))
     for start in range(0, count, CHUNK):
         pick = slice(start, start + CHUNK)
         plans, which = np.unique(apart[pick], axis=0, return_inverse=True)
         moved = np.stack([corrections(boot.errors - boot.error, plan[None], steps) for plan in plans], axis=1)
         away = np.tensordot(boot.networks, unsettled[:, pick], 1) + moved[:, which.reshape(-1)]
+        away = away + (reals - real)[:, None] * bend[pick]
         levels[:, pick] = effects[pick] + boot.stretch * np.quantile(away, LEVELS, axis=0)
     return Draws(effects, levels, average, average + boot.stretch * np.quantile(around, LEVELS, axis=0))
 
 
+def _to_the_end(real: Float[np.ndarray, "some lag unit"], steps: int) -> Float[np.ndarray, "some step unit"]:
+    """Where nothing is known of it, the model is taken at its word."""
+    out = np.ones((len(real), steps, real.shape[2]))
+    out[:, : real.shape[1]] = real[:, :steps]
+    return out
+
+
 def corrections(
-    errors: Float[np.ndarray, "any lag column unit"], apart: Float[np.ndarray, "some step column"], steps: int
+    errors: Float[np.ndarray, "any lag term unit"], apart: Float[np.ndarray, "some step term"], steps: int
 ) -> Float[np.ndarray, "most step unit"]:
     """sum_k d_{h-k} (do_k - versus_k) by step h; zero beyond the lags that are known. One of either serves all."""
     count, lags = max(len(errors), len(apart)), errors.shape[1]
@@ -111,22 +131,21 @@ def corrections(
     return out
 
 
-def left_open(
+def model_bends(
     gap: Float[np.ndarray, "network episode step unit"],
-    apart: Float[np.ndarray, "episode step column"],
+    apart: Float[np.ndarray, "episode step term"],
     evidence: Evidence,
 ) -> Float[np.ndarray, "network episode step unit"]:
-    """What the networks disagree on about these histories and plans, beyond what a correction of each would settle.
+    """What each network says of these histories and plans beyond what it says on average of what was recorded.
 
-    A network whose effects are larger than another's on all that was recorded would be corrected by so much more.
+    A network whose effects are larger than another's on all that was recorded would be corrected by so much more: only
+    this part of its answer stays open. Without a correction it is the whole answer.
     """
-    away, steps = gap - gap.mean(0), gap.shape[2]
     if evidence.moments is None or evidence.record is None:
-        return away
-    lags = evidence.moments.lags
-    taught = _taught(evidence.record, lags)
-    settled = np.stack([corrections(part[None], apart, steps) for part in taught - taught.mean(0)])
-    return np.where(np.arange(steps)[:, None] < lags, away - settled, away)
+        return gap
+    steps, lags = gap.shape[2], evidence.moments.lags
+    settled = np.stack([corrections(part[None], apart, steps) for part in _taught(evidence.record, evidence.moments)])
+    return np.where(np.arange(steps)[:, None] < lags, gap - settled, gap)
 
 
 def draw_weights(rng: np.random.Generator, count: int) -> Float[np.ndarray, "resample drawn"]:
@@ -134,10 +153,10 @@ def draw_weights(rng: np.random.Generator, count: int) -> Float[np.ndarray, "res
     return rng.multinomial(count, np.full(count, 1 / count), RESAMPLES) / count
 
 
-def _taught(record: Record, lags: int) -> Float[np.ndarray, "network lag column unit"]:
-    """The effect of a unit of each action by network, on average over what was recorded: what a correction replaces."""
-    given = (record.columns - record.rest)[record.acted]
-    said = record.unsettled[:, record.acted][:, :, :lags]
+def _taught(record: Record, moments: Moments) -> Float[np.ndarray, "network lag term unit"]:
+    """The effect of a unit of each term by network, on average over what was recorded: what a correction replaces."""
+    given = with_products(record.columns - record.rest, moments.modifiers.of(record.facts))[record.acted]
+    said = record.unsettled[:, record.acted][:, :, : moments.lags]
     size = np.trace(given.T @ given)
     inverse = np.linalg.inv(given.T @ given + (1e-9 * size + 1e-12) * np.eye(given.shape[1]))
     return np.einsum("kc,nc,mnlu->mlku", inverse, given, said)

@@ -19,6 +19,7 @@ from foreworld.reasoning.effect.arms import Model, action_columns, roll_arms
 from foreworld.reasoning.effect.bootstrap import draw_weights, resample
 from foreworld.reasoning.effect.correction import Moments
 from foreworld.reasoning.effect.evidence import Evidence, weigh
+from foreworld.reasoning.effect.record import row_facts
 from foreworld.reasoning.effect.sensitivity import as_strong_as, e_value, robustness_value, shift_scale
 from foreworld.reasoning.imagination import spread
 from foreworld.reasoning.question import Do, build_plan
@@ -78,10 +79,10 @@ def compare(
     schema = histories.schema
     arms = roll_arms(model, histories, [do, versus], seed=seed)
     gap = arms[0] - arms[1]
-    apart = action_columns(do.actions, model.encoding) - action_columns(versus.actions, model.encoding)
-    apart = np.nan_to_num(apart)
+    columns = [np.nan_to_num(action_columns(plan.actions, model.encoding)) for plan in (do, versus)]
+    apart = columns[0] - columns[1]
     evidence = weigh(model, histories if data is None else data, do, versus, seed=seed)
-    draws = resample(histories, gap, apart, evidence, seed=seed)
+    draws = resample(histories, gap, _terms(histories, columns, evidence), evidence, seed=seed)
     followed = [model.follow(histories, plan, members=100, seed=seed) for plan in (do, versus)]
     names, units, values = spread(followed[1].samples, schema.targets)
     deviation = values.std((0, 1), dtype=np.float64)
@@ -111,6 +112,16 @@ def compare(
         sensitivity=sensitivity,
         benchmark=_benchmark(evidence, confounder, mean_apart, names),
     )
+
+
+def _terms(
+    histories: Episodes, columns: list[Float[np.ndarray, "episode step column"]], evidence: Evidence
+) -> Float[np.ndarray, "episode step term"]:
+    """What the correction of each step is multiplied with: the plans' difference, alone and times the modifiers."""
+    if evidence.moments is None or evidence.record is None:
+        return columns[0] - columns[1]
+    facts, rest, modifiers = row_facts(histories)[0], evidence.record.rest, evidence.moments.modifiers
+    return modifiers.along(facts, columns[0] - rest) - modifiers.along(facts, columns[1] - rest)
 
 
 def _padded(values: Float[np.ndarray, "lag unit"], shape: tuple[int, ...]) -> Float[np.ndarray, "step unit"]:

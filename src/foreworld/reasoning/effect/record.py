@@ -76,7 +76,7 @@ def read_record(model: Model, data: Episodes, *, horizon: int, seed: int) -> Rec
     means, rest = _expectations(model, data, places, histories, actions, horizon, seed)
     mask = fresh[:, [usable[e] for e, _, _ in places]].astype(np.float64)
     shared = np.einsum("mn,amnsu->ansu", mask / mask.sum(0), means)
-    facts, owners = _facts(histories)
+    facts, owners = row_facts(histories)
     features = _features(model, histories, facts, shared[1])
     shape = (len(usable), length)
 
@@ -147,7 +147,7 @@ def _ahead(
     return episode.time[rows] + step * beyond, episode.known_future[rows]
 
 
-def _facts(histories: Episodes) -> tuple[Float[np.ndarray, "case fact"], tuple[str, ...]]:
+def row_facts(histories: Episodes) -> tuple[Float[np.ndarray, "case fact"], tuple[str, ...]]:
     """The last row in plain columns: numbers as they are, a category as indicators of all but the first."""
     schema = histories.schema
     last: dict[Role, np.ndarray] = {
