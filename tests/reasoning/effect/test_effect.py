@@ -71,6 +71,23 @@ def test_one_step_agrees_with_partialled_out_least_squares_and_econml(model: Wor
     assert found.average[0, 0] == pytest.approx(float(learner.const_marginal_effect()[0]), abs=2 * ols.bse[1])
 
 
+def test_a_single_decision_agrees_with_econml() -> None:
+    """No time at all: what was seen, one dose, and what came of it."""
+    record = confounded(400, 1, seed=3, effect=1.0)
+    model = WorldModel.fit(record, config=SETTINGS, progress=False)
+    now = Episodes(record.schema, tuple(e.until(0) for e in record))
+    found = model.effect(now, {"dose": 1.0}, {"dose": 0.0}, data=record)
+    assert found.method == "debiased" and found.controls == ()
+    seen, after = np.stack([e.observations[0] for e in record]), np.stack([e.observations[1, 0] for e in record])
+    learner = LinearDML(model_y=RidgeCV(), model_t=RidgeCV(), cv=5, random_state=0)  # pyright: ignore[reportArgumentType]
+    learner.fit(after, np.stack([e.actions[0, 0] for e in record]), X=None, W=seen, inference="statsmodels")
+    low, high = learner.const_marginal_ate_interval(alpha=0.05)
+    assert found.average[0, 0] == pytest.approx(float(learner.const_marginal_ate()[0]), abs=(high - low).item() / 4)
+    width = found.average_levels[-1, 0, 0] - found.average_levels[0, 0, 0]
+    assert width == pytest.approx((high - low).item(), rel=0.35)
+    assert found.average_levels[0, 0, 0] < 1 < found.average_levels[-1, 0, 0]
+
+
 def test_new_episodes_correct_as_well_and_members_are_told_apart(model: WorldModel, record: Episodes) -> None:
     new = confounded(60, 10, seed=9, effect=1.0)
     assert unseen(model, new).all()
@@ -127,7 +144,7 @@ def test_what_is_hidden_is_sized_and_what_comes_before_is_free_of_the_action(
 
 def test_an_action_that_history_does_not_explain_fails_its_negative_control() -> None:
     """The dose answers to what y was five rows before, which no feature holds."""
-    record = confounded(150, 14, seed=4, effect=0.5, late=1.0)
+    record = confounded(100, 14, seed=4, effect=0.5, late=1.0)
     model = WorldModel.fit(record, config=SETTINGS, progress=False)
     found = model.effect(record, {"dose": 1.0}, {"dose": 0.0}, horizon=1)
     assert found.controls_pass is False
@@ -136,7 +153,7 @@ def test_an_action_that_history_does_not_explain_fails_its_negative_control() ->
 
 
 def test_every_kind_of_action_and_target_is_answered_in_a_frame() -> None:
-    data = episodes([14] * 60, missing=0.02, schema=TIMELESS)
+    data = episodes([14] * 40, missing=0.02, schema=TIMELESS)
     model = WorldModel.fit(data, config=tiny(), progress=False)
     found = model.effect(data.take([0, 1]), {"pump": "b"}, {"pump": "a"}, data=data)
     assert found.method == "debiased", found.reason
