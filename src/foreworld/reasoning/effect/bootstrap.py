@@ -5,7 +5,7 @@ what history leaves unexplained is repeated. Networks are drawn anew for what th
 differ between histories, and between the plans and what was recorded.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
@@ -110,6 +110,27 @@ def resample(
         away = away + (reals - real)[:, None] * bend[pick]
         levels[:, pick] = effects[pick] + boot.stretch * np.quantile(away, LEVELS, axis=0)
     return Draws(effects, levels, average, average + boot.stretch * np.quantile(around, LEVELS, axis=0))
+
+
+def keep_informative(evidence: Evidence, apart: Float[np.ndarray, "episode step term"], *, seed: int) -> Evidence:
+    """Drop the steps from which on the record leaves the correction open by more than a deviation of the outcome.
+
+    Errors add up from lag to lag. The rule looks at their size alone and not at what was found.
+    """
+    moments, record = evidence.moments, evidence.record
+    if moments is None or record is None:
+        return evidence
+    clusters = len(record.ids)
+    errors = moments.errors(draw_weights(np.random.default_rng([seed, 13]), clusters) * clusters)
+    unsure = corrections(errors, apart.mean(0)[None], apart.shape[1]).std(0)[: moments.lags]
+    vague = np.any(unsure > np.nanstd(record.targets, axis=(0, 1)), axis=1)
+    if not vague.any():
+        return evidence
+    lag = int(vague.argmax())
+    if lag == 0:
+        return replace(evidence, moments=None, reason="uncorrected: the record says too little about these plans")
+    reason = f"{evidence.reason}, up to step {lag}: of later ones the record says too little"
+    return replace(evidence, moments=moments.until(lag), reason=reason)
 
 
 def _to_the_end(real: Float[np.ndarray, "some lag unit"], steps: int) -> Float[np.ndarray, "some step unit"]:

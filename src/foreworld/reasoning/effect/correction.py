@@ -25,7 +25,7 @@ history says of it, against what is left of the outcome.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -75,6 +75,11 @@ class Moments:
     def lags(self) -> int:
         """Steps ahead that can be corrected."""
         return len(self.own)
+
+    def until(self, lag: int) -> "Moments":
+        """The first few lags."""
+        names = ("own", "later", "missed", "bends", "bent", "leftover", "rows")
+        return replace(self, **{name: getattr(self, name)[:lag] for name in names})
 
     def errors(self, weights: Float[np.ndarray, "resample episode"]) -> Float[np.ndarray, "resample lag term unit"]:
         """The model's error of the effect of a unit of each term, for episodes weighted like this."""

@@ -16,7 +16,7 @@ from foreworld.data.plan import Plan
 from foreworld.errors import QuestionError
 from foreworld.reasoning.effect.answer import Effect
 from foreworld.reasoning.effect.arms import Model, action_columns, roll_arms
-from foreworld.reasoning.effect.bootstrap import draw_weights, resample
+from foreworld.reasoning.effect.bootstrap import draw_weights, keep_informative, resample
 from foreworld.reasoning.effect.correction import Moments
 from foreworld.reasoning.effect.evidence import Evidence, weigh
 from foreworld.reasoning.effect.record import row_facts
@@ -82,6 +82,7 @@ def compare(
     columns = [np.nan_to_num(action_columns(plan.actions, model.encoding)) for plan in (do, versus)]
     apart = columns[0] - columns[1]
     evidence = weigh(model, histories if data is None else data, do, versus, seed=seed)
+    evidence = keep_informative(evidence, _terms(histories, columns, evidence), seed=seed)
     draws = resample(histories, gap, _terms(histories, columns, evidence), evidence, seed=seed)
     followed = [model.follow(histories, plan, members=100, seed=seed) for plan in (do, versus)]
     names, units, values = spread(followed[1].samples, schema.targets)
