@@ -9,7 +9,7 @@ import foreworld
 HEAVY = {"torch", "numpy", "pandas", "polars", "pyarrow", "narwhals", "scipy", "matplotlib", "xarray", "jaxtyping"}
 # Typer needs these, so that the command line cannot do without.
 LIGHT = {"pydantic", "typer", "rich"}
-COMMANDS = ("fit", "evaluate", "imagine", "recall", "show", "domains", "collect", "demo")
+COMMANDS = ("fit", "evaluate", "imagine", "recall", "effect", "rank", "show", "domains", "collect", "demo")
 
 
 def heavy_after(code: str) -> set[str]:

@@ -6,7 +6,17 @@ from typing import Annotated
 
 import typer
 
-from foreworld import __version__, cli_bench, cli_calibrate, cli_domains, cli_models, cli_plan, cli_recall, cli_surprise
+from foreworld import (
+    __version__,
+    cli_bench,
+    cli_calibrate,
+    cli_domains,
+    cli_effect,
+    cli_models,
+    cli_plan,
+    cli_recall,
+    cli_surprise,
+)
 from foreworld.cli_output import printable, say
 from foreworld.errors import ForeworldError
 
@@ -78,6 +88,8 @@ for _command in (
     cli_plan.plan,
     cli_recall.recall,
     cli_surprise.surprise,
+    cli_effect.effect,
+    cli_effect.rank,
     cli_models.show,
     cli_domains.domains,
     cli_domains.collect,

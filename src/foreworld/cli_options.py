@@ -91,10 +91,10 @@ def bounds(given: Sequence[str] | None) -> dict[str, tuple[float | None, float |
     return found
 
 
-def interventions(given: Sequence[str] | None) -> dict[str, float | str]:
+def interventions(given: Sequence[str] | None, option: str = "--do") -> dict[str, float | str]:
     """`insulin=0`, `carbs@30=45`, `insulin=hold`, `mode=night`: what is done, for `WorldModel.imagine`."""
     found: dict[str, float | str] = {}
-    for name, text in pairs("--do", given, "NAME=VALUE or NAME@TIME=VALUE").items():
+    for name, text in pairs(option, given, "NAME=VALUE or NAME@TIME=VALUE").items():
         try:
             found[name] = float(text)
         except ValueError:

@@ -39,9 +39,11 @@ from foreworld.world.network import WorldNetwork
 
 if TYPE_CHECKING:
     from foreworld.evidence.evaluate import Evaluation
+    from foreworld.reasoning.effect.answer import Effect
     from foreworld.reasoning.moment import Moment
     from foreworld.reasoning.plan.answer import PlanAnswer
     from foreworld.reasoning.plan.problem import Bounds
+    from foreworld.reasoning.rank import Ranking
     from foreworld.reasoning.recall import Recollection
     from foreworld.reasoning.stream import AdaptedStream
     from foreworld.reasoning.surprise.answer import Surprise
@@ -308,6 +310,89 @@ class WorldModel:
         from foreworld.reasoning.surprise.judge import surprise
 
         return surprise(self, self._read(trajectory), budget)
+
+    def effect(
+        self,
+        history: Any,
+        do: Do,
+        versus: Do | None = None,
+        *,
+        data: Any = None,
+        horizon: int | None = None,
+        future: Any = None,
+        confounder: str | None = None,
+        seed: int = 0,
+    ) -> "Effect":
+        """What doing this instead of that changes, for each history and on average over them.
+
+        Args:
+            history: as for `imagine`.
+            do, versus: what is compared, as for `imagine`; by default it is compared with no change.
+            data: recorded episodes to correct the model on, the training data or others; the histories by default.
+            horizon: steps to look ahead; the calibrated horizon by default.
+            future: as for `imagine`.
+            confounder: a known variable; the answer then says what something hidden and as strong would change.
+            seed: of the sampling.
+
+        Raises:
+            DataError: a history that does not match the schema.
+            QuestionError: an action that does not exist, or two plans that are the same.
+        """
+        from foreworld.reasoning.effect.estimate import effect
+
+        self._needs_jepa("effect")
+        return effect(
+            self,
+            self._read(history),
+            do,
+            versus,
+            data=None if data is None else self._read(data),
+            horizon=horizon,
+            future=None if future is None else self._read(future, read_planned),
+            confounder=confounder,
+            seed=seed,
+        )
+
+    def rank(
+        self,
+        history: Any,
+        outcome: str,
+        *,
+        at: int | None = None,
+        do: Do | None = None,
+        data: Any = None,
+        horizon: int | None = None,
+        future: Any = None,
+        seed: int = 0,
+    ) -> "Ranking":
+        """Which action, and when, an outcome hangs on most.
+
+        Args:
+            history: as for `imagine`.
+            outcome: a target; of a category, `variable=label`.
+            at: the step at which it is looked at; the last one by default.
+            do, horizon, future: the plan that actions are varied around, as for `imagine`.
+            data: recorded episodes that low and high values are taken from; the histories by default.
+            seed: of the sampling.
+
+        Raises:
+            DataError: a history that does not match the schema.
+            QuestionError: an outcome or an action that does not exist, or a step outside the horizon.
+        """
+        from foreworld.reasoning.rank import rank
+
+        self._needs_jepa("rank")
+        return rank(
+            self,
+            self._read(history),
+            outcome,
+            at=at,
+            do=do,
+            data=None if data is None else self._read(data),
+            horizon=horizon,
+            future=None if future is None else self._read(future, read_planned),
+            seed=seed,
+        )
 
     def _needs_jepa(self, verb: str) -> None:
         if not self.config.objective.startswith("jepa"):

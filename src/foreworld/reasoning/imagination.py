@@ -127,7 +127,7 @@ class Imagination:
         schema = self.histories.schema
         taken = {schema.time, *(target.name for target in self.targets)} | ({schema.id} - {"episode"})
         ours = ("member", "episode", "step", "support", "supported")
-        member, episode, step, support, supported = (_free(name, taken) for name in ours)
+        member, episode, step, support, supported = (free(name, taken) for name in ours)
         dims = (member, episode, step)
         variables = {
             target.name: (dims, self.samples[..., index], {"units": target.unit})
@@ -180,32 +180,33 @@ class Imagination:
             schema.id: np.repeat(ids, self.plan.horizon * rows),
             schema.time: clock(np.repeat(self.plan.time.reshape(-1), rows), schema),
         }
-        ours = {_free(name, keys): column for name, column in columns.items()}
+        ours = {free(name, keys): column for name, column in columns.items()}
         return frame_from_columns(keys | ours, backend or self.histories.backend)
 
     def _long(self) -> tuple[list[str], list[str], Float[np.ndarray, "member episode step name"]]:
-        return self._spread(self.samples)
-
-    def _spread(
-        self, samples: Float[np.ndarray, "*sample episode step target"]
-    ) -> tuple[list[str], list[str], Float[np.ndarray, "*sample episode step name"]]:
-        """Row names and units, and the values: as they are, or an indicator for each category."""
-        names, units, values = [], [], []
-        for index, target in enumerate(self.targets):
-            value = samples[..., index]
-            if target.kind == "continuous":
-                names.append(target.name)
-                units.append(target.unit)
-                values.append(value)
-            labels = {"continuous": (), "binary": ("1",), "categorical": target.categories}[target.kind]
-            for code, label in enumerate(labels):
-                names.append(f"{target.name}={label}")
-                units.append("probability")
-                indicator = value == (1 if target.kind == "binary" else code)
-                values.append(np.where(np.isfinite(value), indicator, np.nan))
-        return names, units, np.stack([np.asarray(value, np.float32) for value in values], axis=-1)
+        return spread(self.samples, self.targets)
 
 
-def _free(name: str, taken: Container[str]) -> str:
+def spread(
+    samples: Float[np.ndarray, "*sample target"], targets: Sequence[Variable]
+) -> tuple[list[str], list[str], Float[np.ndarray, "*sample name"]]:
+    """Row names and units, and the values: as they are, or an indicator for each category."""
+    names, units, values = [], [], []
+    for index, target in enumerate(targets):
+        value = samples[..., index]
+        if target.kind == "continuous":
+            names.append(target.name)
+            units.append(target.unit)
+            values.append(value)
+        labels = {"continuous": (), "binary": ("1",), "categorical": target.categories}[target.kind]
+        for code, label in enumerate(labels):
+            names.append(f"{target.name}={label}")
+            units.append("probability")
+            indicator = value == (1 if target.kind == "binary" else code)
+            values.append(np.where(np.isfinite(value), indicator, np.nan))
+    return names, units, np.stack([np.asarray(value, np.float32) for value in values], axis=-1)
+
+
+def free(name: str, taken: Container[str]) -> str:
     """Our name for something, if the user has not given it to something else."""
     return f"{name}_" if name in taken else name

@@ -17,7 +17,7 @@ from foreworld.data.plan import Cases, Plan, cut
 from foreworld.data.scaling import Encoding
 from foreworld.errors import QuestionError
 from foreworld.reasoning.abduction import carry_over, same_gumbels, shares
-from foreworld.reasoning.imagination import Imagination
+from foreworld.reasoning.imagination import Imagination, spread
 from foreworld.reasoning.moment import Moment, rows_at
 from foreworld.reasoning.pool import bounded
 from foreworld.reasoning.question import Do, apply_do
@@ -64,7 +64,7 @@ class Recollection(Imagination):
         return figure
 
     def _beside(self, names: Sequence[str]) -> dict[str, Float[np.ndarray, "episode step name"]]:
-        return {"happened": self._spread(self.factual)[2]}
+        return {"happened": spread(self.factual, self.targets)[2]}
 
 
 def recall(
