@@ -16,17 +16,22 @@ def increments_width(encoding: Encoding) -> int:
 
 
 def increments(
-    observations: Float[np.ndarray, "row observation"], encoding: Encoding
-) -> Float[np.ndarray, "row increment"]:
-    """Changes since each lag, for every continuous observation; zero where one of the two is missing."""
+    observations: Float[np.ndarray, "row observation"], encoding: Encoding, start: int = 0
+) -> Float[np.ndarray, "tail increment"]:
+    """Changes since each lag, for every continuous observation; zero where one of the two is missing.
+
+    Args:
+        observations: of an episode.
+        encoding: of the data.
+        start: the first row that is asked for; of the rows before it no more than the longest lag is looked at.
+    """
+    first = max(0, start - max(INCREMENT_LAGS))
     schema, scales = encoding.schema, encoding.scaling.variables
-    out = np.zeros((len(observations), increments_width(encoding)), np.float32)
-    column = 0
-    for index, variable in enumerate(schema.observations):
-        if variable.kind != "continuous":
-            continue
-        for lag, usual in zip(INCREMENT_LAGS, scales[variable.name].increments, strict=True):
-            change = (observations[lag:, index] - observations[: max(len(observations) - lag, 0), index]) / usual
-            out[lag:, column] = np.clip(np.nan_to_num(change, nan=0.0), -LIMIT, LIMIT)
-            column += 1
-    return out
+    moving = [index for index, variable in enumerate(schema.observations) if variable.kind == "continuous"]
+    usual = np.array([scales[schema.observations[index].name].increments for index in moving])
+    values = observations[first:, moving]
+    out = np.zeros((len(values), len(moving), len(INCREMENT_LAGS)), np.float32)
+    for place, lag in enumerate(INCREMENT_LAGS if moving else ()):
+        change = (values[lag:] - values[: max(len(values) - lag, 0)]) / usual[:, place]
+        out[lag:, :, place] = np.clip(np.nan_to_num(change, nan=0.0), -LIMIT, LIMIT)
+    return out.reshape(len(values), increments_width(encoding))[start - first :]

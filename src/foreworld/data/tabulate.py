@@ -110,7 +110,7 @@ def encode_histories(
     seen = stack_padded([encoding(episode.observations[start:], "observation") for episode, start in tails])
     opening = np.zeros((*seen.shape[:2], 1), np.float32)
     opening[np.array(starts) == 0, 0] = 1.0
-    changes = stack_padded([increments(episode.observations, encoding)[start:] for episode, start in tails])
+    changes = stack_padded([increments(episode.observations, encoding, start) for episode, start in tails])
     return np.concatenate([seen, moves, opening, changes], axis=2)
 
 
