@@ -122,7 +122,9 @@ def rank(
         rows, unit = summary["ranking"], f" {summary['unit']}".rstrip()
         head = f"change of {summary['outcome']}{unit and ' in' + unit} at step {summary['step']}, against the plan"
         more = f"\n... and {len(rows) - _ROWS} more rows" if len(rows) > _ROWS else ""
-        show_text(f"{head}\n{table(rows[:_ROWS])}{more}")
+        id, nearest = next(iter(summary["nearest"].items()))
+        near = f"\nnearest recorded episodes to what is imagined of {id}: {', '.join(map(str, nearest))}"
+        show_text(f"{head}\n{table(rows[:_ROWS])}{more}{near}")
     if not answer.supported.all():
         say("some steps lie outside what the model has seen: see the column supported")
     if out is not None:

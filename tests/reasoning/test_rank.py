@@ -63,6 +63,8 @@ def test_the_strongest_and_latest_comes_first() -> None:
     assert (found.swing_levels[0] <= found.swing).all() and (found.swing <= found.swing_levels[1]).all()
     idle = [abs(swing) for case, swing in zip(found.cases, found.swing, strict=True) if case["action"] == "idle"]
     assert max(idle) < 0.2 * abs(found.swing[0])
+    assert found.summary()["nearest"].keys() == {str(episode.id) for episode in now}
+    assert all(near and set(near) <= set(range(16)) for near in found.nearest)
     early = model.rank(now, "level", at=2)
     assert {case["last_step"] for case in early.cases} == {1, 2}
     one = model.rank(data.take([3]), "level", data=data)

@@ -37,6 +37,7 @@ class Ranking:
         low, high: change of the outcome against the plan, by case and history.
         swing, swing_levels: `high - low` on average over the histories, and its 5% and 95% quantile.
         supported: whether history and both values lie within what the model has seen.
+        nearest: names of the training episodes that are most like what is imagined of each history under the plan.
     """
 
     histories: Episodes
@@ -51,6 +52,7 @@ class Ranking:
     swing: Float[np.ndarray, " case"]
     swing_levels: Float[np.ndarray, "level case"]
     supported: Bool[np.ndarray, "case episode"]
+    nearest: tuple[tuple[str | int, ...], ...]
 
     def to_frame(self, backend: str | None = None) -> Any:
         """One row an (id or `all`, action, block of steps): what it is set to, and how far the outcome moves."""
@@ -81,6 +83,9 @@ class Ranking:
             "unit": self.unit,
             "step": self.at,
             "episodes": len(self.histories),
+            "nearest": {
+                str(history.id): list(names) for history, names in zip(self.histories, self.nearest, strict=True)
+            },
             "ranking": [
                 {
                     **case,
@@ -148,6 +153,7 @@ def rank(
         swing=swing[order],
         swing_levels=everyone[:, order],
         supported=supported[order],
+        nearest=model.neighbours(histories, plan, seed=seed),
     )
 
 
