@@ -43,7 +43,7 @@ class FitConfig(BaseModel):
             rollouts from each.
         averaging: decay of the moving average of the weights, which is what is kept.
         draws: futures that each member samples of a question, at least.
-        cases: held-out questions that intervals are calibrated on, at most.
+        cases: held-out questions that intervals and support are calibrated on, at most.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -24,7 +24,7 @@ from foreworld.reasoning.support.ranks import Ranks
 from foreworld.reasoning.support.spread import channels, spread_of
 from foreworld.world.build import Network
 
-CASES = 500  # Held-out questions.
+CASES = 500  # Held-out questions, at most.
 REFERENCES = 1024  # Training beliefs kept a member.
 RIDGE, LEAST = 0.02, 0.05  # A share of cases that say that a weight is zero; smallest error as a share of the mean.
 FLOOR = 1e-3  # Directions in which beliefs hardly vary are not blown up.
@@ -43,7 +43,8 @@ def fit_support(
     """
     rng = np.random.default_rng([seed, 3])
     horizon = network.config.horizon
-    origins = spread_origins(data, np.unique(np.concatenate(held_out)), horizon=horizon, limit=CASES)
+    limit = min(CASES, network.config.cases)
+    origins = spread_origins(data, np.unique(np.concatenate(held_out)), horizon=horizon, limit=limit)
     cases, whose = cut(data, origins, horizon), np.array([index for index, _ in origins])
     left_out = np.stack([np.isin(whose, fold) for fold in held_out])
     asked = left_out.argmax(0)
