@@ -1,5 +1,7 @@
 """Rank: what acts more, and later when effects fade, comes first; what does nothing comes last."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,8 @@ from foreworld.data.episodes import Episode, Episodes
 from foreworld.data.schema import Schema, Variable
 from foreworld.errors import QuestionError
 from foreworld.model import WorldModel
+from foreworld.reasoning.question import build_plan
+from foreworld.reasoning.rank import list_cases, set_case
 from foreworld.world.config import FitConfig
 
 from ..simulated import SCHEMA, episodes, tiny
@@ -81,3 +85,22 @@ def test_categories_are_told_by_label_and_what_is_unknown_is_said() -> None:
     with pytest.raises(QuestionError, match="there is no 'mode'; there are level, alarm=1, mode=idle"):
         model.rank(data, "mode")
     assert model.rank(data, "alarm").outcome == "alarm=1"
+
+
+def test_an_impulse_is_given_once_in_a_block_and_at_its_usual_size() -> None:
+    data, rng = world(16, 40, seed=1), np.random.default_rng(2)
+    rare = tuple(
+        replace(episode, actions=episode.actions * [1, 0] + 3.0 * (rng.random((39, 1)) < 0.1) * [0, 1])
+        for episode in data
+    )
+    model = WorldModel.fit(
+        Episodes(WORLD, rare), config=FitConfig.model_validate(SETTINGS | {"steps": 5}), progress=False
+    )
+    history = Episodes(WORLD, rare[:1])
+    found = model.rank(history, "level", horizon=4)
+    cases = list_cases(model, history, 12)
+    case = next(case for case in cases if case["action"] == "idle" and case["first_step"] == 3)
+    assert (case["low"], case["high"], case["last_step"]) == (0.0, 3.0, 4)
+    plan = build_plan(history, model.encoding.scaling, do={}, horizon=4)
+    assert set_case(plan, case, 3.0).actions[0, :, 1].tolist() == [0, 0, 3, 0]
+    assert all(set(case) == {"action", "first_step", "last_step", "low", "high"} for case in found.cases)
