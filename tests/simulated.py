@@ -8,6 +8,7 @@ import numpy as np
 from foreworld.data.episodes import Episode, Episodes
 from foreworld.data.scaling import Encoding, fit_scaling
 from foreworld.data.schema import Role, Schema, Variable
+from foreworld.reasoning.support.verdict import Verdict
 from foreworld.world.config import FitConfig
 
 MODES = ("idle", "on", "safe")
@@ -68,6 +69,19 @@ def episodes(lengths: Sequence[int], seed: int = 0, *, schema: Schema = SCHEMA, 
     """Random episodes of these numbers of rows."""
     made = [episode(f"unit {i:02d}", rows, seed + i, schema=schema, missing=missing) for i, rows in enumerate(lengths)]
     return Episodes(schema, tuple(made))
+
+
+def verdict(supported: np.ndarray) -> Verdict:
+    """What a model would say that vouches for these steps alone."""
+    episodes = len(supported)
+    return Verdict(
+        support=np.where(supported, 0.5, 0.0),
+        supported=supported,
+        times=np.zeros((5, *supported.shape)),
+        growth=np.ones(supported.shape),
+        neighbours=(("unit 00",),) * episodes,
+        reasons=((),) * episodes,
+    )
 
 
 def encoding_of(data: Episodes, memory: tuple[float, ...] = (3.0, 9.0)) -> Encoding:

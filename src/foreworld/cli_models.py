@@ -10,7 +10,7 @@ import typer
 
 from foreworld import cli_options as options
 from foreworld.cli_options import option
-from foreworld.cli_output import PICTURES, TABLES, check_suffix, emit, outline, say, show_text, table, write_table
+from foreworld.cli_output import PICTURES, TABLES, check_suffix, emit, heed, outline, say, show_text, table, write_table
 from foreworld.errors import MissingExtraError
 
 if TYPE_CHECKING:
@@ -146,6 +146,9 @@ def evaluate(
     else:
         show_text(f"CRPS, with a 90% interval\n{table(evaluation.table())}\n")
         show_text(f"share of truths within the 90% interval\n{table(evaluation.table(metric='coverage_90'))}")
+        if evaluation.supported is not None:
+            share = evaluation.supported.all(1).mean()
+            show_text(f"\n{100 * share:.0f}% of the questions lie wholly within what the model has seen")
     if out is not None:
         say(f"wrote {out}")
 
@@ -162,6 +165,7 @@ def imagine(
     out: _File = None,
     members: _Members = None,
     plot: _Plot = None,
+    strict: options.Strict = False,
     json: _Json = False,
 ) -> None:
     """Say what happens next if these actions are taken, and how sure that is.
@@ -190,6 +194,7 @@ def imagine(
     answer = WorldModel.load(model).imagine(
         history, deeds, horizon=horizon, future=future, members=samples, seed=seed, band=share
     )
+    heed(answer.verdict.complaint([episode.id for episode in answer.histories]), strict)
     frame = answer.to_frame()
     if plot is not None:
         _draw(answer, plot)

@@ -3,7 +3,7 @@
 import csv
 import io
 from collections.abc import Sequence
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import typer
 
@@ -11,6 +11,11 @@ from foreworld.errors import QuestionError
 
 # As in `foreworld.data.schema`, which is too heavy to import before a command runs.
 Kind = Literal["continuous", "binary", "categorical"]
+
+
+Strict = Annotated[
+    bool, typer.Option("--strict", help="Refuse, with exit code 2, what lies outside what the model has seen.")
+]
 
 
 def option(metavar: str, help: str, *names: str, **settings: Any) -> Any:

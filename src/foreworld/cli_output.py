@@ -32,6 +32,14 @@ def write_table(frame: Any, path: Path) -> None:
     write_frame(frame, path)
 
 
+def heed(complaint: str, strict: bool) -> None:
+    """Pass on that answers are unsupported, if they are; under --strict they are refused before anything is written."""
+    if complaint and strict:
+        raise QuestionError(f"--strict: {complaint}")
+    if complaint:
+        say(complaint)
+
+
 def say(text: str) -> None:
     """A remark to the person at the terminal."""
     typer.echo(_printable_lines(text), err=True)

@@ -7,7 +7,7 @@ import typer
 
 from foreworld import cli_options as options
 from foreworld.cli_options import option
-from foreworld.cli_output import TABLES, check_suffix, emit, outline, say, show_text, table, write_table
+from foreworld.cli_output import TABLES, check_suffix, emit, heed, outline, say, show_text, table, write_table
 from foreworld.errors import QuestionError
 
 _Model = Annotated[Path, typer.Argument(metavar="MODEL", help="A folder that `foreworld fit` wrote.")]
@@ -43,6 +43,7 @@ def plan(
     planner: _Planner = "icem",
     seed: _Seed = 0,
     out: _File = None,
+    strict: options.Strict = False,
     json: _Json = False,
 ) -> None:
     """Choose actions that reach a goal within limits, and say how likely each limit is broken.
@@ -77,6 +78,7 @@ def plan(
         planner=planner,
         seed=seed,
     )
+    heed(answer.verdict.complaint([episode.id for episode in answer.histories]), strict)
     frame, promises = answer.to_frame(), answer.summary()
     if out is not None:
         write_table(frame, out)
@@ -87,8 +89,6 @@ def plan(
         more = f"\n... and {len(rows) - _EXCERPT_ROWS} more rows" if len(rows) > _EXCERPT_ROWS else ""
         show_text(table(rows[:_EXCERPT_ROWS]) + more)
         show_text("\n" + "\n\n".join(outline(promise) for promise in promises[:3]))
-    if not all(promise["supported_steps"] == promise["horizon"] for promise in promises):
-        say("some steps lie outside what the model has seen: see the column supported")
     if out is not None:
         say(f"wrote {out}")
 

@@ -8,7 +8,7 @@ import typer
 from foreworld import cli_options as options
 from foreworld.cli_models import excerpt
 from foreworld.cli_options import option
-from foreworld.cli_output import TABLES, check_suffix, emit, say, show_text, write_table
+from foreworld.cli_output import TABLES, check_suffix, emit, heed, say, show_text, write_table
 
 _Model = Annotated[Path, typer.Argument(metavar="MODEL", help="A folder that `foreworld fit` wrote.")]
 _History = Annotated[Path, option("TABLE", "What did happen, before and after the moment.")]
@@ -32,6 +32,7 @@ def recall(
     seed: _Seed = 0,
     out: _File = None,
     members: _Members = None,
+    strict: options.Strict = False,
     json: _Json = False,
 ) -> None:
     """Say what would have happened in this very case, had these actions been taken.
@@ -53,6 +54,7 @@ def recall(
         check_suffix(path, name, TABLES)
     deeds = options.interventions(do)
     answer = WorldModel.load(model).recall(history, deeds, at=at, horizon=horizon, members=samples, seed=seed)
+    heed(answer.verdict.complaint([episode.id for episode in answer.histories]), strict)
     frame = answer.to_frame()
     if members is not None:
         write_table(answer.members_frame(), members)
@@ -62,8 +64,6 @@ def recall(
         emit(frame.to_pylist())
     else:
         show_text(excerpt(frame.to_pylist()))
-    if not answer.supported.all():
-        say("some steps lie outside what the model has seen: see the column supported")
     for path in (out, members):
         if path is not None:
             say(f"wrote {path}")

@@ -22,16 +22,18 @@ from foreworld.evidence.baselines import Persistence, RidgeARX
 from foreworld.reasoning.band import Band
 from foreworld.reasoning.calibrate import Calibration
 from foreworld.reasoning.forecast import draw, encode_now
-from foreworld.reasoning.held_out import calibrate, fit_support, forecast_held_out
+from foreworld.reasoning.held_out import calibrate, forecast_held_out
 from foreworld.reasoning.imagination import Imagination
 from foreworld.reasoning.pool import bounded, pool
 from foreworld.reasoning.question import Do, build_plan
 from foreworld.reasoning.recalibrate import Recalibrated, recalibrate, recognise
-from foreworld.reasoning.support import Support
+from foreworld.reasoning.support.fit import fit_support
+from foreworld.reasoning.support.judge import Support
+from foreworld.reasoning.support.verdict import Verdict
 from foreworld.reasoning.surprise.monitor import Monitor, fit_monitor
 from foreworld.training.fit import train
 from foreworld.training.loop import Log
-from foreworld.world.build import Network
+from foreworld.world.build import Network, belief_network
 from foreworld.world.config import FitConfig
 from foreworld.world.network import WorldNetwork
 
@@ -188,11 +190,27 @@ class WorldModel:
         self, histories: Episodes, plan: Plan, *, members: int = 200, seed: int = 0, band: float | None = None
     ) -> Imagination:
         """What happens after each history under a plan that is already spelled out."""
-        beliefs = encode_now(self.network, histories, self.encoding)
-        supported = self.support.check(beliefs, histories, plan, self.encoding.scaling)
         samples = self.forecast(histories, plan, members=members, seed=seed)
         ends = None if band is None else Band.of(samples, self.calibration, histories, band)
-        return Imagination(samples, supported, histories, plan, band=ends)
+        return Imagination(samples, self.judge(histories, plan), histories, plan, band=ends)
+
+    def judge(self, histories: Episodes, plan: Plan) -> Verdict:
+        """How far histories and plan lie within what training saw: a score in [0, 1], and why it is low."""
+        beliefs = encode_now(self.network, histories, self.encoding)
+        return self.support.judge(self.network, self.encoding, beliefs, histories, plan)
+
+    def neighbours(self, histories: Episodes, plan: Plan, *, seed: int = 0) -> tuple[tuple[str | int, ...], ...]:
+        """Names of the training episodes that are most like what is imagined of each history under a plan.
+
+        `Imagination.summary` has those that are most like the history itself.
+
+        Raises:
+            QuestionError: a model without beliefs to roll out.
+        """
+        from foreworld.reasoning.support.alike import imagined_neighbours
+
+        network = belief_network(self.network)
+        return imagined_neighbours(network, self.encoding, self.support, histories, plan, seed=seed)
 
     def plan(
         self,
@@ -370,7 +388,9 @@ class WorldModel:
         episodes = self._read(data)
         steps = self.config.horizon if horizon is None else horizon
         places = origins(episodes, context=1, horizon=steps, limit=CASES, seed=seed)
-        return evaluate({"foreworld": self, **self.baselines}, cut(episodes, places, steps), members=members, seed=seed)
+        cases = cut(episodes, places, steps)
+        scores = evaluate({"foreworld": self, **self.baselines}, cases, members=members, seed=seed)
+        return replace(scores, supported=self.judge(cases.histories, cases.plan).supported)
 
     def _read(self, data: Any, reader: Callable[[Any, Schema], Episodes] = read) -> Episodes:
         """Episodes as the model knows them: another schema may number the same categories otherwise."""

@@ -13,7 +13,7 @@ from foreworld.data.schema import Schema
 from foreworld.errors import ArtifactError
 from foreworld.evidence.baselines import Persistence, RidgeARX
 from foreworld.reasoning.calibrate import Calibration
-from foreworld.reasoning.support import Support
+from foreworld.reasoning.support.judge import Support
 from foreworld.reasoning.surprise.monitor import Monitor
 from foreworld.world.build import build_network
 from foreworld.world.config import FitConfig
@@ -34,16 +34,16 @@ def save(model: "WorldModel", folder: Path) -> None:
         ),
         "schema.json": _json(model.schema.model_dump()),
         "scaling.json": _json(model.encoding.scaling.model_dump()),
-        "calibration.json": _json(model.calibration.model_dump() | {"support_threshold": model.support.threshold}),
+        "calibration.json": _json(model.calibration.model_dump()),
         "log.json": _json(model.log),
-        "model.safetensors": tensors_to_bytes(weights | {"support.references": model.support.references.numpy()}),
+        "model.safetensors": tensors_to_bytes(weights),
         "README.md": readme(model).encode(),
     }
     if model.monitor is not None:
         watched, measured = model.monitor.state()
         files["surprise.json"], files["surprise.safetensors"] = _json(measured), tensors_to_bytes(watched)
-    for name, baseline in model.baselines.items():
-        arrays, settings = baseline.state()
+    for name, part in {"support": model.support, **model.baselines}.items():
+        arrays, settings = part.state()
         files[f"{name}.json"] = _json(settings)
         files[f"{name}.safetensors"] = tensors_to_bytes(arrays)
     write_artifact(folder, files, KIND, {"data": model.about["data"]})
@@ -59,12 +59,9 @@ def load(folder: Path) -> "WorldModel":
         config = FitConfig.model_validate(settings["config"])
         schema = Schema.model_validate_json(files["schema.json"])
         encoding = Encoding(schema, Scaling.model_validate_json(files["scaling.json"]), config.memory)
-        calibration = json.loads(files["calibration.json"])
-        threshold = float(calibration.pop("support_threshold"))
         tensors = {
             name: torch.from_numpy(value) for name, value in bytes_to_tensors(files["model.safetensors"]).items()
         }
-        references = tensors.pop("support.references")
         network = build_network(config, encoding, seed=0).requires_grad_(False)
         network.load_state_dict(tensors)
         baselines = {
@@ -76,8 +73,10 @@ def load(folder: Path) -> "WorldModel":
             config=config,
             encoding=encoding,
             network=network,
-            calibration=Calibration.model_validate(calibration),
-            support=Support(references, threshold, config.horizon),
+            calibration=Calibration.model_validate_json(files["calibration.json"]),
+            support=Support.from_state(
+                bytes_to_tensors(files["support.safetensors"]), json.loads(files["support.json"])
+            ),
             monitor=Monitor.from_state(
                 bytes_to_tensors(files["surprise.safetensors"]), json.loads(files["surprise.json"])
             )

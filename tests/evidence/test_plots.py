@@ -18,6 +18,8 @@ from foreworld.evidence.evaluation import Evaluation
 from foreworld.evidence.plots import calibration_plot, crps_by_horizon, fan_chart, learning_curves, png
 from foreworld.reasoning.imagination import Imagination
 
+from ..simulated import verdict
+
 TARGETS = (
     Variable(name="glucose", role="observation", unit="mg/dL", target=True),
     Variable(name="alarm", role="observation", kind="binary", target=True),
@@ -60,7 +62,7 @@ def imagination(targets: int, *, dose: float, datetimes: bool = False, rows: int
     ]
     return Imagination(
         samples=np.stack(draws[:targets], axis=-1).astype(np.float32),
-        supported=np.arange(8)[None] < 6,
+        verdict=verdict(np.arange(8)[None] < 6),
         histories=Episodes(schema, (history,)),
         plan=Plan(time, actions, np.empty((1, 8, 0))),
     )

@@ -15,7 +15,6 @@ from foreworld.reasoning.held_out import (
     HeldOut,
     calibrate,
     ensemble_gain,
-    fit_support,
     forecast_held_out,
     only,
     spread_origins,
@@ -139,15 +138,3 @@ def test_origins_are_spread_evenly_and_have_a_whole_future() -> None:
     assert every == [(0, row) for row in range(21)] + [(4, row) for row in range(9)]
     some = spread_origins(DATA, np.array([0, 2, 4]), horizon=4, limit=10)
     assert len(some) == 10 and some[0] == (0, 0) and some[-1] == (4, 8) and len(set(some)) == 10
-
-
-def test_references_are_beliefs_of_the_episodes_that_a_member_saw(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(held_out_module, "REFERENCES", 60)
-    support = fit_support(NETWORK, ENCODING, DATA, HELD_OUT, seed=0)
-    assert support.references.shape == (3, 60, 9) and support.horizon == 4 and support.threshold > 0
-    histories = [[e.until(row) for row in range(e.steps + 1)] for e in DATA]
-    for member, fold in enumerate(HELD_OUT):
-        seen = [h for index, rows in enumerate(histories) if index not in fold for h in rows]
-        beliefs = encode_now(NETWORK, type(DATA)(DATA.schema, tuple(seen)), ENCODING)[member]
-        exact = "donot_use_mm_for_euclid_dist"
-        assert torch.cdist(support.references[member], beliefs, compute_mode=exact).min(1).values.max() < 1e-3

@@ -12,7 +12,7 @@ from foreworld.data.episodes import Episodes
 from foreworld.data.plan import Plan
 from foreworld.reasoning.imagination import Imagination
 
-from ..simulated import SCHEMA, episodes
+from ..simulated import SCHEMA, episodes, verdict
 
 QUANTILES = ["q05", "q10", "q25", "q50", "q75", "q90", "q95"]
 NAMES = ["level", "alarm=1", "mode=idle", "mode=on", "mode=safe"]
@@ -35,7 +35,7 @@ def imagination(**schema: Any) -> Imagination:
     now = np.array([[episode.time[-1]] for episode in histories])
     plan = Plan(now + 5.0 * np.arange(1, STEPS + 1), np.zeros((2, STEPS, 3)), np.zeros((2, STEPS, 1)))
     supported = np.array([[True, True, False], [True, False, False]])
-    return Imagination(samples, supported, histories, plan)
+    return Imagination(samples, verdict(supported), histories, plan)
 
 
 def test_the_frame_has_a_row_for_each_id_step_and_variable() -> None:
@@ -96,7 +96,7 @@ def test_frames_come_in_the_kind_asked_for_or_in_that_of_the_history(backend: st
     answer = imagination()
     assert isinstance(answer.to_frame(backend), kind) and isinstance(answer.members_frame(backend), kind)
     histories = Episodes(answer.histories.schema, answer.histories.episodes, backend)
-    assert isinstance(Imagination(answer.samples, answer.supported, histories, answer.plan).to_frame(), kind)
+    assert isinstance(Imagination(answer.samples, answer.verdict, histories, answer.plan).to_frame(), kind)
     assert isinstance(imagination().to_frame(), pa.Table)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from foreworld.data.schema import Schema
 from foreworld.evidence.metrics import Interval, bootstrap_mean
@@ -39,6 +39,7 @@ class Evaluation:
         pit: where the truth falls among the samples, 0 to 1.
         covered: 1 where the central interval of each of LEVELS holds the truth, else 0.
         width: of these intervals.
+        supported: whether the model vouches for its answer; None where nobody was asked.
     """
 
     forecasters: tuple[str, ...]
@@ -51,6 +52,7 @@ class Evaluation:
     pit: Scores
     covered: Float[np.ndarray, "level forecaster case step target"]
     width: Float[np.ndarray, "level forecaster case step target"]
+    supported: Bool[np.ndarray, "case step"] | None = None
 
     @property
     def steps(self) -> int:
@@ -161,6 +163,7 @@ class Evaluation:
         about = {
             "cases": len(self.group),
             "episodes": len(set(self.group)),
+            "supported": None if self.supported is None else float(self.supported.all(1).mean()),
             "confidence": CONFIDENCE,
             "lead": self.lead.tolist(),
             "time_unit": self.time_unit,

@@ -1,4 +1,4 @@
-"""Forecasts of episodes that the forecasting member never saw: what calibration and the support threshold rest on.
+"""Forecasts of episodes that the forecasting member never saw: what calibration and support rest on.
 
 Each member leaves out its own episodes, and a few of another's, so that every episode serves both training and
 calibration, and no forecast used for calibration comes from a network that was trained on its episode (cross-conformal
@@ -8,18 +8,15 @@ prediction, Vovk 2015).
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 from jaxtyping import Float, Int
-from torch import Tensor
 
 from foreworld.data.episodes import Episodes
 from foreworld.data.plan import cut
 from foreworld.data.scaling import Encoding
 from foreworld.reasoning.calibrate import LEVELS, Calibration, fit_band, fit_calibration, quantiles
 from foreworld.reasoning.conformal import conformal_quantile, misses
-from foreworld.reasoning.forecast import draw, encode_now
+from foreworld.reasoning.forecast import draw
 from foreworld.reasoning.pool import bounded
-from foreworld.reasoning.support import RARE, REFERENCES, Support
 from foreworld.world.build import Network, build_network
 
 BATCH = 40  # Questions that share their noise.
@@ -153,34 +150,3 @@ def _smooth(values: Float[np.ndarray, "step target level"]) -> Float[np.ndarray,
     first = np.maximum(np.arange(len(values)) - reach, 0)
     last = np.minimum(np.arange(len(values)) + reach + 1, len(values))
     return (total[last] - total[first]) / (last - first)[:, None, None]
-
-
-def fit_support(
-    network: Network, encoding: Encoding, data: Episodes, held_out: list[Int[np.ndarray, " _"]], *, seed: int
-) -> Support:
-    """Reference beliefs of each member from its training episodes, and how far its held-out beliefs are from them."""
-    rng = np.random.default_rng([seed, 3])
-    references, distances = [], []
-    for member, fold in enumerate(held_out):
-        alone = only(network, encoding, member)
-        seen = np.setdiff1d(np.arange(len(data)), fold)
-        references.append(_beliefs(alone, encoding, data, seen, REFERENCES, rng))
-        new = _beliefs(alone, encoding, data, fold, REFERENCES, rng)
-        distances.append(torch.cdist(new, references[-1]).min(-1).values[0])
-    threshold = float(torch.quantile(torch.cat(distances), RARE))
-    return Support(torch.cat(references), threshold, network.config.horizon)
-
-
-def _beliefs(
-    alone: Network,
-    encoding: Encoding,
-    data: Episodes,
-    episodes: Int[np.ndarray, " episode"],
-    count: int,
-    rng: np.random.Generator,
-) -> Float[Tensor, "1 case latent"]:
-    """Beliefs at random rows. Always `count` of them, with repeats where there are fewer rows, to stack evenly."""
-    lengths = np.array([data[int(index)].steps + 1 for index in episodes], float)
-    chosen = rng.choice(episodes, size=count, p=lengths / lengths.sum())
-    histories = [data[int(index)].until(int(rng.integers(0, data[int(index)].steps + 1))) for index in chosen]
-    return encode_now(alone, Episodes(data.schema, tuple(histories)), encoding)

@@ -16,6 +16,7 @@ from foreworld.data.summary import clock
 from foreworld.errors import MissingExtraError
 from foreworld.reasoning.band import Band
 from foreworld.reasoning.calibrate import quantiles
+from foreworld.reasoning.support.verdict import Verdict
 
 if TYPE_CHECKING:
     import xarray
@@ -32,13 +33,13 @@ class Imagination:
 
     Attributes:
         samples: calibrated futures in native units; one member is one coherent future. Categories are indices.
-        supported: whether history, actions and horizon lie within what training and calibration saw.
+        verdict: how far history, actions and horizon lie within what training and calibration saw.
         histories, plan: the question.
         band: where whole futures lie, if that was asked for.
     """
 
     samples: Float[np.ndarray, "member episode step target"]
-    supported: Bool[np.ndarray, "episode step"]
+    verdict: Verdict
     histories: Episodes
     plan: Plan
     band: Band | None = field(default=None, kw_only=True)
@@ -47,6 +48,42 @@ class Imagination:
     def targets(self) -> tuple[Variable, ...]:
         """The variables on the last axis of `samples`."""
         return self.histories.schema.targets
+
+    @property
+    def supported(self) -> Bool[np.ndarray, "episode step"]:
+        """Whether the support of each step suffices; after the first at which it does not, it never does."""
+        return self.verdict.supported
+
+    def expected_error(self) -> Float[np.ndarray, "episode step target"]:
+        """Expected absolute error of the median, native units; of a category, the chance that the likeliest is wrong.
+
+        It is that of the calibrated futures themselves, times what held-out questions say of strange ones.
+        """
+        errors = []
+        for index, target in enumerate(self.targets):
+            values = self.samples[..., index]
+            if target.kind == "continuous":
+                errors.append(np.abs(values - np.median(values, axis=0)).mean(0))
+            else:
+                shares = [(values == code).mean(0) for code in range(max(target.width, 2))]
+                errors.append(1 - np.max(shares, axis=0))
+        return np.stack(errors, axis=-1) * self.verdict.growth[..., None]
+
+    def summary(self) -> list[dict[str, Any]]:
+        """How far each answer can be trusted and why not further, one entry a history; JSON-able.
+
+        `expected_error` is that of `expected_error()`, mean over the steps.
+        """
+        names, error = [target.name for target in self.targets], self.expected_error()
+        return [
+            {
+                "id": history.id,
+                "horizon": self.plan.horizon,
+                **self.verdict.summary(index),
+                "expected_error": dict(zip(names, error[index].mean(0).tolist(), strict=True)),
+            }
+            for index, history in enumerate(self.histories)
+        ]
 
     def quantiles(self, levels: Sequence[float]) -> Float[np.ndarray, "level episode step target"]:
         """Quantiles over members, in native units."""
@@ -89,7 +126,8 @@ class Imagination:
             raise MissingExtraError("to_xarray", "xarray") from error
         schema = self.histories.schema
         taken = {schema.time, *(target.name for target in self.targets)} | ({schema.id} - {"episode"})
-        member, episode, step, supported = (_free(name, taken) for name in ("member", "episode", "step", "supported"))
+        ours = ("member", "episode", "step", "support", "supported")
+        member, episode, step, support, supported = (_free(name, taken) for name in ours)
         dims = (member, episode, step)
         variables = {
             target.name: (dims, self.samples[..., index], {"units": target.unit})
@@ -102,6 +140,7 @@ class Imagination:
             schema.id: (episode, np.array([history.id for history in self.histories])),
             schema.time: ((episode, step), time),
             step: np.arange(1, self.plan.horizon + 1),
+            support: ((episode, step), self.verdict.support),
             supported: ((episode, step), self.supported),
         }
         return xarray.Dataset(variables, coords=coordinates)

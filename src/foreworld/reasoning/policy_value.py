@@ -186,7 +186,7 @@ def policy_value(
         flat = returns(rows.reshape(-1, *rows.shape[3:]), acted.reshape(-1, *acted.shape[3:]))
         imagined[:, :, places] = np.clip(flat, low, high).reshape(rows.shape[:3])
         beliefs = encode_now(network, histories, model.encoding)
-        familiar[places] = (model.support.distance(beliefs).mean(0) <= model.support.threshold).numpy()
+        familiar[places] = model.support.familiar(beliefs)
     return PolicyValue(low, high, recorded, departure, imagined, familiar)
 
 

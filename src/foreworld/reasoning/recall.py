@@ -22,6 +22,7 @@ from foreworld.reasoning.moment import Moment, rows_at
 from foreworld.reasoning.pool import bounded
 from foreworld.reasoning.question import Do, apply_do
 from foreworld.reasoning.response import Futures, Response, learn_response
+from foreworld.reasoning.support.verdict import Verdict
 from foreworld.world.config import FitConfig
 
 SAMPLES = 400  # Pairs of futures, at least: covariances of whole paths rest on them.
@@ -35,7 +36,7 @@ class Model(Protocol):
     def config(self) -> FitConfig: ...
     @property
     def encoding(self) -> Encoding: ...
-    def follow(self, histories: Episodes, plan: Plan, *, members: int, seed: int) -> Imagination: ...
+    def judge(self, histories: Episodes, plan: Plan) -> Verdict: ...
     def forecast(
         self, histories: Episodes, plan: Plan, *, members: int, seed: int, draws: int
     ) -> Float[np.ndarray, "member episode step target"]: ...
@@ -127,7 +128,7 @@ def answer(
     )
     return Recollection(
         samples=bounded(samples[np.linspace(0, count - 1, members).round().astype(int)], trajectories.schema.targets),
-        supported=model.follow(asked, plan, members=1, seed=seed).supported,
+        verdict=model.judge(asked, plan),
         histories=asked,
         plan=plan,
         factual=fact.truth,

@@ -60,8 +60,8 @@ def ask(fitted: Fitted, cases: Cases, *, members: int, seed: int) -> Answer:
         samples=bounded(unbounded, model.schema.targets),
         unbounded=unbounded,
         malformed=malformed,
-        supported=model.support.check(beliefs, cases.histories, cases.plan, encoding.scaling),
-        distance=model.support.distance(beliefs).mean(0).double().numpy(),
+        supported=model.support.judge(network, encoding, beliefs, cases.histories, cases.plan).supported,
+        distance=model.support.distance(beliefs),
     )
 
 

@@ -10,6 +10,7 @@ from foreworld.data.episodes import Episodes
 from foreworld.data.frames import frame_from_columns
 from foreworld.data.plan import Plan
 from foreworld.data.summary import clock
+from foreworld.reasoning.support.verdict import Verdict
 
 _NORMAL_90 = 1.645  # Half of a 90% interval of a normal, in standard deviations.
 
@@ -76,9 +77,7 @@ class PlanAnswer:
         limits: how each limit is kept.
         gain: what is saved against doing nothing (what is not decided rests or is held).
         gain_over_logged: what is saved against what was done, where that is given.
-        supported: whether history, actions and horizon lie within what training and calibration saw; after the first
-            step that does not, none does.
-        outside: actions of the plan beyond the range of the training data, by name, in any episode.
+        verdict: how far history, actions and horizon lie within what training and calibration saw.
         histories: the question.
     """
 
@@ -90,14 +89,24 @@ class PlanAnswer:
     limits: tuple[LimitReport, ...]
     gain: Estimate
     gain_over_logged: Estimate | None
-    supported: Bool[np.ndarray, "episode step"]
-    outside: tuple[str, ...]
+    verdict: Verdict
     histories: Episodes
 
     @property
     def actions(self) -> Float[np.ndarray, "episode step action"]:
         """What to do; `actions[:, 0]` is to be done now."""
         return self.plan.actions
+
+    @property
+    def supported(self) -> Bool[np.ndarray, "episode step"]:
+        """Whether the support of each step suffices; after the first at which it does not, it never does."""
+        return self.verdict.supported
+
+    @property
+    def outside(self) -> tuple[str, ...]:
+        """Actions of the plan beyond the range of the training data, by name, in any episode."""
+        beyond = {reason.variable for found in self.verdict.reasons for reason in found if reason.ground == "range"}
+        return tuple(action.name for action in self.histories.schema.actions if action.name in beyond)
 
     def to_frame(self, backend: str | None = None) -> Any:
         """One row an (id, step) with a column an action, under the user's own column names.
@@ -146,6 +155,6 @@ class PlanAnswer:
             "gain_over_doing_nothing": self.gain.of(episode),
             "gain_over_logged": logged,
             "limits": limits,
-            "supported_steps": int(self.supported[episode].sum()),
             "outside_training_range": list(self.outside),
+            **self.verdict.summary(episode),
         }

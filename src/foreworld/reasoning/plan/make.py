@@ -26,7 +26,7 @@ from foreworld.reasoning.plan.problem import Problem, Task, build_problem
 from foreworld.reasoning.plan.rollout import ModelRollout, Rollout
 from foreworld.reasoning.plan.search import Knots, Planner, Scores, evaluator, quantities, rough_reach
 from foreworld.reasoning.question import Do, build_plan
-from foreworld.reasoning.support import Support
+from foreworld.reasoning.support.judge import Support
 from foreworld.world.build import Network, belief_network
 
 PLANNERS: dict[str, Callable[[], Planner]] = {"cem": CEM, "icem": ICEM, "mppi": MPPI, "gradient": Gradient}
@@ -114,7 +114,7 @@ def make_plan(
         compared = [plan.actions, default.actions] + ([] if logged is None else [logged.actions])
         settled = settle(problem, rollout, torch.from_numpy(np.stack(compared, 1)).float())
         limits = _report_limits(problem, rollout, planner or ICEM(), chosen, settled, seed)
-        supported = model.support.check(beliefs, histories, plan, model.encoding.scaling)
+        verdict = model.support.judge(network, model.encoding, beliefs, histories, plan)
     return PlanAnswer(
         plan=plan,
         chosen=tuple(variable.name for variable in problem.chosen),
@@ -124,8 +124,7 @@ def make_plan(
         limits=limits,
         gain=_gain(settled, 1),
         gain_over_logged=None if logged is None else _gain(settled, 2),
-        supported=supported,
-        outside=_outside(plan, model.encoding),
+        verdict=verdict,
         histories=histories,
     )
 
@@ -266,14 +265,3 @@ def _unit(problem: Problem) -> str:
     """The unit of a condition on one quantity; other goals may mix units."""
     units = {v.unit for v in (*problem.schema.targets, *problem.schema.actions) if v.name in problem.goal.names}
     return units.pop() if isinstance(problem.goal, Condition) and len(units) == 1 else ""
-
-
-def _outside(plan: Plan, encoding: Encoding) -> tuple[str, ...]:
-    """Actions beyond the range of the training data."""
-    found = []
-    for index, variable in enumerate(encoding.schema.actions):
-        seen, values = encoding.scaling.variables[variable.name], plan.actions[..., index]
-        slack = 1e-6 * max(abs(seen.low), abs(seen.high), 1e-12)
-        if (values < seen.low - slack).any() or (values > seen.high + slack).any():
-            found.append(variable.name)
-    return tuple(found)

@@ -3,14 +3,14 @@
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from jaxtyping import Bool, Float, Int
 
 from foreworld.data.episodes import Episodes
 from foreworld.data.plan import Plan
 from foreworld.data.scaling import Encoding
 from foreworld.errors import QuestionError
-from foreworld.reasoning.support import Support, actions_in_range
+from foreworld.reasoning.support.judge import Support
+from foreworld.reasoning.support.overlap import actions_in_range
 from foreworld.reasoning.surprise.alarm import Alarms, onset, p_values
 from foreworld.reasoning.surprise.answer import Surprise
 from foreworld.reasoning.surprise.budget import alarms_a_row
@@ -121,5 +121,4 @@ def _supported(support: Support, looks: Looks, data: Episodes, encoding: Encodin
     actions = np.concatenate([episode.actions for episode in data])[None]
     time = np.zeros((1, actions.shape[1]))
     inside = actions_in_range(data, Plan(time, actions, np.zeros((*time.shape, 0))), encoding.scaling)[0]
-    far = torch.cat([support.distance(part).mean(0) for part in looks.before.split(4096, dim=1)])
-    return (far <= support.threshold).numpy() & inside
+    return support.familiar(looks.before) & inside

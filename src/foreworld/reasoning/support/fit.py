@@ -1,0 +1,107 @@
+"""Learn from held-out questions what support looks like.
+
+New questions are to be judged as held-out ones were, so no question is measured against its own episode: neighbours
+are sought in others, and how a member errs is taken from one that was not trained on it. The disagreement needs all
+members: it is scaled to what two that both left out an episode show (`Spread.honest_share`).
+"""
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from scipy.optimize import nnls
+from torch import Tensor
+
+from foreworld.data.episodes import Episodes
+from foreworld.data.plan import cut
+from foreworld.data.scaling import Encoding
+from foreworld.reasoning.forecast import encode_now
+from foreworld.reasoning.held_out import only, spread_origins
+from foreworld.reasoning.support.hindsight import Hindsight, look_back
+from foreworld.reasoning.support.judge import TAIL, Support, gather, relative, strangeness
+from foreworld.reasoning.support.neighbours import Neighbours
+from foreworld.reasoning.support.overlap import fit_overlap, planned
+from foreworld.reasoning.support.ranks import Ranks
+from foreworld.reasoning.support.spread import channels, spread_of
+from foreworld.world.build import Network
+
+CASES = 500  # Held-out questions.
+REFERENCES = 1024  # Training beliefs kept a member.
+RIDGE, LEAST = 0.02, 0.05  # A share of cases that say that a weight is zero; smallest error as a share of the mean.
+FLOOR = 1e-3  # Directions in which beliefs hardly vary are not blown up.
+
+
+def fit_support(
+    network: Network, encoding: Encoding, data: Episodes, held_out: list[Int[np.ndarray, " _"]], *, seed: int
+) -> Support:
+    """Fit every part.
+
+    Args:
+        network, encoding: of the model.
+        data: all its episodes.
+        held_out: for each member, the positions of those that it left out.
+        seed: of the choice of references.
+    """
+    rng = np.random.default_rng([seed, 3])
+    horizon = network.config.horizon
+    origins = spread_origins(data, np.unique(np.concatenate(held_out)), horizon=horizon, limit=CASES)
+    cases, whose = cut(data, origins, horizon), np.array([index for index, _ in origins])
+    left_out = np.stack([np.isin(whose, fold) for fold in held_out])
+    asked = left_out.argmax(0)
+    beliefs = encode_now(network, cases.histories, encoding)
+    spread = spread_of(network, beliefs, cases.histories, cases.plan, encoding)
+    familiar = Neighbours.fit(*_training_beliefs(network, encoding, data, held_out, rng), FLOOR)
+    overlap = fit_overlap(data, encoding, rng)
+    steps = planned(cases.histories, cases.plan, encoding).flatten(0, 1)[None]
+    other = overlap.of(steps, but=torch.from_numpy(whose).repeat_interleave(horizon))
+    disagreement = spread.disagreement(spread.honest_share(left_out))
+    between = np.maximum(np.sqrt(np.square(disagreement).mean(0)), 1e-6)
+    missed = look_back(network, encoding, cases.histories)[asked, np.arange(len(asked))]
+    hindsight = Hindsight.fit(missed)
+    near = familiar.of(beliefs, but=torch.from_numpy(whose))
+    evidence = gather(near, hindsight.relative(missed), other, disagreement / between)
+    ranks = Ranks.fit(np.moveaxis(evidence.grounds, 1, 0), TAIL)
+    centre, scale = encoding.scaling.of(encoding.schema.targets)
+    off = spread.missed(channels((cases.truth - centre) / scale, encoding)[0], asked)
+    usual = np.maximum(np.median(evidence.grounds, axis=1), 1e-6)
+    return Support(
+        beliefs=familiar,
+        steps=overlap,
+        hindsight=hindsight,
+        usual=usual,
+        weights=_weights(relative(evidence.grounds, usual)[..., -1].T, off),
+        between=between,
+        ranks=ranks,
+        together=Ranks.fit(strangeness(ranks, evidence.grounds), 1.0),
+        names=tuple(episode.id for episode in data),
+    )
+
+
+def _weights(
+    strange: Float[np.ndarray, "case ground"], off: Float[np.ndarray, " case"]
+) -> Float[np.ndarray, " ground"]:
+    """log error = sum of weight x log ground, by least squares; none is negative: nothing strange looks good."""
+    x, y = strange - strange.mean(0), np.log(np.maximum(off, LEAST * off.mean() + 1e-9))
+    gram = x.T @ x / len(x) + RIDGE * np.eye(x.shape[1])
+    root = np.linalg.cholesky(gram)
+    return nnls(root.T, np.linalg.solve(root, x.T @ (y - y.mean()) / len(x)))[0]
+
+
+def _training_beliefs(
+    network: Network,
+    encoding: Encoding,
+    data: Episodes,
+    held_out: list[Int[np.ndarray, " _"]],
+    rng: np.random.Generator,
+) -> tuple[Float[Tensor, "member reference latent"], Int[Tensor, "member reference"]]:
+    """Beliefs of each member at random rows of its training episodes, and whose they are."""
+    lengths = np.array([episode.steps + 1 for episode in data], float)
+    beliefs, episodes = [], []
+    for member, fold in enumerate(held_out):
+        seen = ~np.isin(np.arange(len(data)), fold)
+        # Always as many, with repeats where there are fewer rows, to stack evenly.
+        chosen = rng.choice(len(data), size=REFERENCES, p=lengths * seen / (lengths * seen).sum())
+        histories = [data[int(index)].until(int(rng.integers(0, lengths[index]))) for index in chosen]
+        alone = only(network, encoding, member)
+        beliefs.append(encode_now(alone, Episodes(data.schema, tuple(histories)), encoding)[0])
+        episodes.append(torch.from_numpy(chosen))
+    return torch.stack(beliefs), torch.stack(episodes)

@@ -1,0 +1,192 @@
+"""Does a question lie within what the model has seen? One calibrated score in [0, 1], with reasons.
+
+Each ground (`verdict.GROUNDS`) becomes a conformal p-value among held-out questions; the smallest of them is ranked
+among held-out questions in turn (Tippett's combination, with its distribution measured rather than assumed). So the
+support of a question is the share of held-out questions that were at least as strange, and where nothing has changed it
+is below ALARM for about a share ALARM of the questions. An action beyond the range of training, or a step beyond the
+calibrated horizon, leaves no support at all.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from foreworld.data.episodes import Episodes
+from foreworld.data.plan import Plan
+from foreworld.data.scaling import Encoding
+from foreworld.reasoning.support.hindsight import Hindsight, look_back
+from foreworld.reasoning.support.neighbours import Near, Neighbours
+from foreworld.reasoning.support.overlap import actions_in_range, planned
+from foreworld.reasoning.support.ranks import Ranks
+from foreworld.reasoning.support.reasons import Evidence, explain, nearest_names
+from foreworld.reasoning.support.spread import spread_of
+from foreworld.reasoning.support.verdict import Verdict
+from foreworld.world.build import Network
+
+ALARM = 0.025  # Share of held-out questions that would be called unsupported; of new ones up to twice as many are.
+FARTHEST = 4.0  # Logarithm of how strange a question is at most, where its error is told.
+TAIL = 4.0  # Beyond the largest evidence of held-out questions, p falls with this power of it.
+
+
+@dataclass(frozen=True)
+class Support:
+    """What held-out questions look like, and the training data that new ones are compared with.
+
+    Attributes:
+        beliefs, steps: rows of training: beliefs by member, and steps of action.
+        hindsight: how well held-out histories were foretold.
+        usual, weights: median of each ground, and how the error grows with it: (ground / usual) ** weight.
+        between: usual disagreement, scaled units.
+        ranks: of each ground, by step.
+        together: of 1 / smallest p of all grounds, by step.
+        names: of the training episodes.
+    """
+
+    beliefs: Neighbours
+    steps: Neighbours
+    hindsight: Hindsight
+    usual: Float[np.ndarray, "ground step"]
+    weights: Float[np.ndarray, " ground"]
+    between: Float[np.ndarray, "step target"]
+    ranks: Ranks
+    together: Ranks
+    names: tuple[str | int, ...]
+
+    @property
+    def horizon(self) -> int:
+        """Steps that were calibrated."""
+        return len(self.between)
+
+    def judge(self, network: Network, encoding: Encoding, beliefs: Tensor, histories: Episodes, plan: Plan) -> Verdict:
+        """How far history and plan are within what was seen; after the first step that is not, none is.
+
+        Args:
+            network, encoding: of the model.
+            beliefs: of the histories, as `encode_now` gives them.
+            histories, plan: the questions.
+        """
+        spread = spread_of(network, beliefs, histories, plan, encoding)
+        evidence = gather(
+            self.beliefs.of(beliefs),
+            self.hindsight.relative(look_back(network, encoding, histories).mean(0)),
+            self.steps.of(planned(histories, plan, encoding).flatten(0, 1)[None]),
+            spread.disagreement() / self.between[self._calibrated(plan.horizon)],
+        )
+        return self._decide(evidence, encoding, histories, plan)
+
+    def distance(self, beliefs: Float[Tensor, "member episode latent"]) -> Float[np.ndarray, " episode"]:
+        """Of histories from those of training, in whitened coordinates; mean over the members."""
+        return self.beliefs.of(beliefs).distance.mean(0).double().numpy()
+
+    def familiar(self, beliefs: Float[Tensor, "member episode latent"]) -> Bool[np.ndarray, " episode"]:
+        """Whether histories alone, whatever is done next, are like those of training."""
+        near = self.beliefs.of(beliefs)
+        grounds = np.stack([near.distance.mean(0).numpy(), near.norm.mean(0).numpy()])
+        return np.all(grounds <= self._borders(np.zeros(1, int))[:2], axis=0)
+
+    def neighbours(self, beliefs: Float[Tensor, "member episode latent"]) -> tuple[tuple[str | int, ...], ...]:
+        """Names of the training episodes that come nearest to each of some beliefs, encoded or imagined."""
+        return nearest_names(self.beliefs.of(beliefs).episodes, self.names)
+
+    def _decide(self, evidence: Evidence, encoding: Encoding, histories: Episodes, plan: Plan) -> Verdict:
+        step = self._calibrated(plan.horizon)
+        strange = strangeness(Ranks(self.ranks.values[:, step], self.ranks.tail), evidence.grounds)
+        support = Ranks(self.together.values[step], self.together.tail).p(strange)
+        inside = actions_in_range(histories, plan, encoding.scaling) & (np.arange(plan.horizon) < self.horizon)
+        support = np.minimum.accumulate(np.where(inside, support, 0.0), axis=1)
+        times = evidence.grounds / self._borders(step)[:, None]
+        return Verdict(
+            support=support,
+            supported=support > ALARM,
+            times=times,
+            growth=np.exp(np.einsum("ges,g->es", relative(evidence.grounds, self.usual[:, step]), self.weights)),
+            neighbours=nearest_names(evidence.near, self.names),
+            reasons=explain(evidence, times, support > ALARM, self.horizon, self.names, encoding, histories, plan),
+        )
+
+    def _calibrated(self, steps: int) -> Int[np.ndarray, " step"]:
+        """The calibrated step that each step is held against: the last one for those beyond."""
+        return np.minimum(np.arange(steps), self.horizon - 1)
+
+    def _borders(self, step: Int[np.ndarray, " step"]) -> Float[np.ndarray, "ground step"]:
+        """The evidence of each ground at which a question becomes unsupported."""
+        least = np.broadcast_to(1 / self.together.border(np.full(self.horizon, ALARM)), self.ranks.values.shape[:2])
+        return np.maximum(self.ranks.border(least), 1e-9)[:, step]
+
+    def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """Everything fitted: arrays, and a dictionary that JSON takes."""
+        arrays = {
+            f"{name}.{field}": value.numpy()
+            for name, part in (("beliefs", self.beliefs), ("steps", self.steps))
+            for field, value in vars(part).items()
+        }
+        arrays |= {
+            "between": self.between,
+            "hindsight": self.hindsight.usual,
+            "usual": self.usual,
+            "weights": self.weights,
+        }
+        arrays |= {"ranks": self.ranks.values, "together": self.together.values}
+        return {name: np.ascontiguousarray(value) for name, value in arrays.items()}, {"names": list(self.names)}
+
+    @classmethod
+    def from_state(cls, arrays: dict[str, np.ndarray], settings: dict[str, Any]) -> "Support":
+        """The inverse of `state`."""
+
+        def neighbours(name: str) -> Neighbours:
+            fields = ("centre", "whitening", "references", "episode")
+            return Neighbours(*(torch.from_numpy(arrays[f"{name}.{field}"]) for field in fields))
+
+        return cls(
+            beliefs=neighbours("beliefs"),
+            steps=neighbours("steps"),
+            hindsight=Hindsight(arrays["hindsight"]),
+            usual=arrays["usual"],
+            weights=arrays["weights"],
+            between=arrays["between"],
+            ranks=Ranks(arrays["ranks"], TAIL),
+            together=Ranks(arrays["together"], 1.0),
+            names=tuple(settings["names"]),
+        )
+
+
+def gather(
+    histories: Near,
+    missed: Float[np.ndarray, "episode statistic channel"],
+    steps: Near,
+    disagreement: Float[np.ndarray, "episode step target"],
+) -> Evidence:
+    """All grounds in one shape: each step counts with the ones before it, the largest so far."""
+    shape = disagreement.shape[:2]
+    constant = np.ones((1, shape[1]))
+    grounds = [
+        histories.distance.mean(0).numpy()[:, None] * constant,
+        histories.norm.mean(0).numpy()[:, None] * constant,
+        missed.max((1, 2))[:, None] * constant,
+        disagreement.max(-1),
+        steps.distance[0].unflatten(0, shape).numpy(),
+    ]
+    return Evidence(
+        grounds=np.maximum.accumulate(np.stack(grounds).astype(np.float64), axis=-1),
+        missed=missed,
+        disagreement=disagreement,
+        near=histories.episodes,
+        near_steps=steps.episodes[0].unflatten(0, shape),
+    )
+
+
+def relative(
+    grounds: Float[np.ndarray, "ground episode step"], usual: Float[np.ndarray, "ground step"]
+) -> Float[np.ndarray, "ground episode step"]:
+    """Logarithms, zero where all is as usual; of bounded size, as nothing was learnt far outside."""
+    return np.clip(np.log(np.maximum(grounds, 1e-6) / usual[:, None]), -FARTHEST, FARTHEST)
+
+
+def strangeness(ranks: Ranks, grounds: Float[np.ndarray, "ground episode step"]) -> Float[np.ndarray, "episode step"]:
+    """One over the smallest p of all grounds, the largest up to each step."""
+    smallest = ranks.p(np.moveaxis(grounds, 1, 0)).min(1)
+    return np.maximum.accumulate(1 / smallest, axis=-1)

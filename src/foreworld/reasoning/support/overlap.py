@@ -1,0 +1,70 @@
+"""Were these actions taken together in training? Two drugs, each of which was seen, may never have been seen at once.
+
+A step is described by its action and by the leaky sums of the actions up to it (`foreworld.data.memory`), so doses that
+pile up count as well as doses on one day. Positivity, the condition under which an effect can be learnt at all, asks
+for such rows nearby (Hernan and Robins, *What If*, 2020, chapter 3).
+"""
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from foreworld.data.episodes import Episode, Episodes
+from foreworld.data.memory import memory_of, memory_width, run_memory
+from foreworld.data.plan import Plan
+from foreworld.data.scaling import Encoding, Scaling
+from foreworld.data.schema import Variable
+from foreworld.reasoning.support.neighbours import Neighbours
+
+REFERENCES = 4096  # Training rows kept.
+FLOOR = 0.1  # Sums over similar spans are nearly the same: how they differ is no world of its own.
+SLACK = 0.05  # Of the range of an action, beyond it.
+
+
+def fit_overlap(data: Episodes, encoding: Encoding, rng: np.random.Generator) -> Neighbours:
+    """A sample of the steps of training."""
+    rows = [_taken(episode, encoding) for episode in data]
+    episode = np.repeat(np.arange(len(rows)), [len(part) for part in rows])
+    every = np.concatenate(rows)
+    kept = np.sort(rng.permutation(len(every))[:REFERENCES])
+    return Neighbours.fit(torch.from_numpy(every[kept])[None], torch.from_numpy(episode[kept])[None], FLOOR)
+
+
+def planned(histories: Episodes, plan: Plan, encoding: Encoding) -> Float[Tensor, "episode step value"]:
+    """The steps of a plan; actions that are not known count as the usual ones."""
+    step = encoding.scaling.step
+    now = np.array([episode.time[-1] for episode in histories])
+    last = np.array([episode.time[-2] if episode.steps else episode.time[-1] - step for episode in histories])
+    since = np.diff(np.concatenate([last[:, None], now[:, None], plan.time[:, :-1]], axis=1), axis=1) / step
+    start = np.stack([memory_of(episode, episode.steps, encoding) for episode in histories])
+    return torch.from_numpy(_join(plan.actions, run_memory(start, plan.actions, since, encoding), encoding))
+
+
+def _taken(episode: Episode, encoding: Encoding) -> Float[np.ndarray, "row value"]:
+    since = np.concatenate([[1.0], np.diff(episode.time)[:-1] / encoding.scaling.step])[: episode.steps]
+    start = np.zeros((1, memory_width(encoding)), np.float32)
+    return _join(episode.actions, run_memory(start, episode.actions[None], since[None], encoding)[0], encoding)
+
+
+def _join(
+    actions: Float[np.ndarray, "*row action"], memory: Float[np.ndarray, "*row sum"], encoding: Encoding
+) -> Float[np.ndarray, "*row value"]:
+    width = sum(variable.width for variable in encoding.schema.actions)
+    return np.concatenate([encoding(actions, "action")[..., :width], memory], axis=-1, dtype=np.float32)
+
+
+def allowed(
+    variables: tuple[Variable, ...], scaling: Scaling
+) -> tuple[Float[np.ndarray, " action"], Float[np.ndarray, " action"]]:
+    """The range of each action in training, with some slack."""
+    scales = [scaling.variables[variable.name] for variable in variables]
+    low, high = np.array([s.low for s in scales], float), np.array([s.high for s in scales], float)
+    slack = SLACK * (high - low) + 1e-9 * np.maximum(np.abs(low), np.abs(high))
+    return low - slack, high + slack
+
+
+def actions_in_range(histories: Episodes, plan: Plan, scaling: Scaling) -> Bool[np.ndarray, "episode step"]:
+    """Whether every action of a step lies in the range of training; one that is not known is no offence."""
+    low, high = allowed(histories.schema.actions, scaling)
+    return np.all(~((plan.actions < low) | (plan.actions > high)), axis=-1)
