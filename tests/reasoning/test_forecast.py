@@ -1,5 +1,7 @@
 """One batched rollout: the same answer for each question as if it were asked alone, from its own noise and history."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,7 @@ import torch
 from foreworld.data.episodes import Episodes
 from foreworld.data.plan import Plan, cut
 from foreworld.reasoning import forecast
-from foreworld.reasoning.forecast import encode_now, sample
+from foreworld.reasoning.forecast import decorrelated, encode_now, sample, stratified
 from foreworld.world.network import WorldNetwork
 from foreworld.world.readout import Reading
 
@@ -103,3 +105,27 @@ def test_draws_have_the_distribution_that_was_read() -> None:
     assert drawn[..., 1].mean() == pytest.approx(0.75, abs=0.02)
     shares = np.bincount(drawn[..., 2].astype(int).ravel(), minlength=3) / 20_000
     np.testing.assert_allclose(shares, [0.2, 0.5, 0.3], atol=0.02)
+
+
+@pytest.mark.parametrize("draws", [2, 5, 100])
+def test_decorrelated_noise_has_no_luck_in_mean_spread_and_correlation(draws: int) -> None:
+    noise = torch.randn((2, draws, 9, 8), generator=torch.Generator().manual_seed(0))
+    found = decorrelated(noise)
+    assert found.shape == noise.shape and bool(torch.isfinite(found).all())
+    if draws < 4:
+        torch.testing.assert_close(found, noise)
+        return
+    flat = found.flatten(2)[..., : draws // 2]
+    torch.testing.assert_close(flat.mean(1), torch.zeros(flat[:, 0].shape), atol=1e-4, rtol=0)
+    unit = torch.eye(flat.shape[2]).expand(2, -1, -1)
+    torch.testing.assert_close(flat.mT @ flat / draws, unit, atol=1e-3, rtol=0)
+
+
+def test_what_adds_up_over_steps_spreads_alike_whatever_the_seed() -> None:
+    def spread(seed: int, treat: Any) -> float:
+        generator = torch.Generator().manual_seed(seed)
+        noise = torch.special.ndtri(stratified((1, 100, 6, 8), generator))
+        return float(treat(noise).sum((2, 3)).std())
+
+    plain, treated = (np.std([spread(seed, treat) for seed in range(30)]) for treat in (lambda x: x, decorrelated))
+    assert treated < 0.1 * plain

@@ -22,7 +22,7 @@ from foreworld.data.scaling import LIMIT, Encoding
 from foreworld.data.tabulate import encode_plan
 from foreworld.nets.ensemble import MLP
 from foreworld.reasoning.calibrate import LEVELS, Calibration
-from foreworld.reasoning.forecast import stratified
+from foreworld.reasoning.forecast import decorrelated, stratified
 from foreworld.reasoning.pool import pool
 from foreworld.world.network import WorldNetwork
 from foreworld.world.readout import Reading, binary_logits, deviation
@@ -127,7 +127,8 @@ class ModelRollout:
         """
         members, _, horizon, _ = self.constant.shape
         generator = torch.Generator().manual_seed(self.seed)
-        noise = torch.special.ndtri(stratified((members, draws, horizon, self.network.config.noise), generator))
+        shape = (members, draws, horizon, self.network.config.noise)
+        noise = decorrelated(torch.special.ndtri(stratified(shape, generator)))
         uniform = stratified((members, draws, horizon, len(self.encoding.schema.targets)), generator)
         return torch.einsum("mdsi,mih->mdsh", noise, self.from_noise), uniform
 
