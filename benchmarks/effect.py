@@ -35,6 +35,7 @@ from foreworld.reasoning.effect.estimate import compare
 from foreworld.world.config import FitConfig
 
 RESULTS = Path(__file__).parent / "results" / "effect"
+LINES = RESULTS / "systems.jsonl"
 SYSTEMS, UNITS, STEPS, HORIZON, MANY = 300, 150, 8, 3, 100_000
 DEVELOPED_ON = 60  # The first systems, that are not reported.
 DOMAINS = {"tumour": 200, "glucose": 200}  # Cases of each intervention.
@@ -184,6 +185,7 @@ def run_system(seed: int) -> dict:
     """A system, with its effect and without."""
     system = System.draw(seed)
     return {
+        "seed": seed,
         "kind": f"{'linear' if system.square == 0 else 'nonlinear'}, {'binary' if system.binary else 'continuous'}",
         "effect": ask(system, seed),
         "null": ask(system.without_effect(), SYSTEMS + seed),
@@ -309,6 +311,11 @@ def domain_row(key: str, cells: list[dict]) -> str:
     )
 
 
+def systems() -> list[dict]:
+    """The systems that were run."""
+    return [json.loads(line) for line in LINES.read_text().splitlines()] if LINES.exists() else []
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", help=f"domains; {', '.join(DOMAINS)} by default, none with --systems")
@@ -317,16 +324,17 @@ def main() -> None:
     arguments = parser.parse_args()
     RESULTS.mkdir(parents=True, exist_ok=True)
     everything = not arguments.names and arguments.systems is None
+    done = {cell["seed"] for cell in systems()}
     for seed in range(DEVELOPED_ON, DEVELOPED_ON + (SYSTEMS if everything else arguments.systems or 0)):
-        path = RESULTS / f"system-{seed}.json"
-        if not path.exists():
-            path.write_text(json.dumps(run_system(seed)))
+        if seed not in done:
+            with LINES.open("a") as lines:
+                lines.write(json.dumps(run_system(seed)) + "\n")
     for seed in arguments.seeds:
         for name in DOMAINS if everything else arguments.names:
             path = RESULTS / f"{name}-{seed}.json"
             if not path.exists():
                 path.write_text(json.dumps(run_domain(name, seed)))
-    cells = [json.loads(path.read_text()) for path in sorted(RESULTS.glob("system-*.json"))]
+    cells = systems()
     kept = {name: [json.loads(path.read_text()) for path in sorted(RESULTS.glob(f"{name}-*.json"))] for name in DOMAINS}
     table = report(cells, {name: found for name, found in kept.items() if found})
     RESULTS.with_suffix(".md").write_text(table)
