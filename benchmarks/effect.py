@@ -289,7 +289,7 @@ def row(kind: str, step: int, cells: list[dict]) -> str:
         for who in ("effect", "plug_in")
     ]
     good = COVERAGE[0] <= 100 * np.mean(covered) <= COVERAGE[1]
-    fine = 100 * np.mean(called) <= NULL
+    fine = 100 * sum(called) <= NULL * len(called)
     told = [share(covered) if good else f"**{share(covered)}**", share(called) if fine else f"**{share(called)}**"]
     return f"| {kind} | {step + 1} | {len(cells)} | {' | '.join(told)} | {errors[0]:.2f} | {errors[1]:.2f} |"
 
