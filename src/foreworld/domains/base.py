@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from foreworld.data.episodes import Episodes
 from foreworld.data.plan import Forecaster
 from foreworld.data.schema import Schema
+from foreworld.errors import QuestionError
 
 Snapshot = dict[str, np.ndarray]
 """Everything that decides how N episodes go on, chance included: named arrays whose first axis is the episode. They may
@@ -98,6 +99,18 @@ class Behaviour(Protocol):
     def intended(self, start: int, stop: int) -> Actions:
         """What will be done from step `start` up to `stop` unless an observation calls for something else."""
         ...
+
+
+def places(asked: Sequence[str], instances: Sequence[str], kind: str = "patient") -> Int[np.ndarray, " episode"]:
+    """Positions of instances among all of a domain.
+
+    Raises:
+        QuestionError: a name that is none of them.
+    """
+    unknown = sorted(set(asked) - set(instances))
+    if unknown:
+        raise QuestionError(f"no {kind} '{unknown[0]}' here; there are {instances[0]} to {instances[-1]}")
+    return np.array([instances.index(name) for name in asked], dtype=np.int64)
 
 
 @runtime_checkable

@@ -10,7 +10,7 @@ from foreworld.data.plan import Forecaster
 from foreworld.data.schema import Schema, Variable
 from foreworld.domains import battery_cell as cell
 from foreworld.domains import battery_policy as habits
-from foreworld.domains.base import About, Actions, Behaviour, FitBaseline, Intervention, Snapshot, Study
+from foreworld.domains.base import About, Actions, Behaviour, FitBaseline, Intervention, Snapshot, Study, places
 from foreworld.errors import QuestionError
 
 SUBSTEPS = 6
@@ -225,6 +225,4 @@ class Battery:
         return np.array(rows)
 
     def _place(self, name: str) -> int:
-        if name not in self.instances:
-            raise QuestionError(f"no cell '{name}' here; there are {self.instances[0]} to {self.instances[-1]}")
-        return self.instances.index(name)
+        return int(places([name], self.instances, "cell")[0])

@@ -5,12 +5,12 @@ from dataclasses import replace
 from functools import cache
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 
 from foreworld.data.schema import Schema, Variable
 from foreworld.domains import hiv_model as model
 from foreworld.domains import hiv_policy as habits
-from foreworld.domains.base import About, Actions, Behaviour, FitBaseline, Intervention, Snapshot, Study
+from foreworld.domains.base import About, Actions, Behaviour, FitBaseline, Intervention, Snapshot, Study, places
 from foreworld.domains.hiv_ode import SourcePatient
 from foreworld.errors import QuestionError
 
@@ -83,13 +83,13 @@ class Hiv:
 
     def static(self, instances: Sequence[str]) -> Float[np.ndarray, "episode static"]:
         """Nothing is known of a patient."""
-        return np.empty((len(self._places(instances)), 0))
+        return np.empty((len(places(instances, self.instances)), 0))
 
     def reset(
         self, instances: Sequence[str], *, steps: int, seeds: Sequence[int]
     ) -> Float[np.ndarray, "episode observation"]:
         """Begin near the untreated steady state; the seed of an episode decides how near."""
-        self._instance = self._places(instances)
+        self._instance = places(instances, self.instances)
         self._left = np.full(len(instances), steps)
         away = np.stack([np.random.default_rng(seed).standard_normal(6) for seed in seeds])
         if self.regime == "acute":
@@ -125,7 +125,7 @@ class Hiv:
         """`random` (blocks that never look at the patient) or `confounded` (much virus is treated, little is not)."""
         if policy not in self.policies:
             raise QuestionError(f"no policy '{policy}' here; there are {', '.join(self.policies)}")
-        self._places(instances)
+        places(instances, self.instances)
         generators = [np.random.default_rng(seed) for seed in seeds]
         plans = np.stack([habits.schedule(steps, rng) for rng in generators])
         if policy == "random":
@@ -167,14 +167,6 @@ class Hiv:
 
     def _observe(self) -> Float[np.ndarray, "episode observation"]:
         return np.log10(np.maximum(np.exp(self._state), SEEN))
-
-    def _places(self, instances: Sequence[str]) -> Int[np.ndarray, " episode"]:
-        unknown = sorted(set(instances) - set(self.instances))
-        if unknown:
-            raise QuestionError(
-                f"no patient '{unknown[0]}' here; there are {self.instances[0]} to {self.instances[-1]}"
-            )
-        return np.array([self.instances.index(name) for name in instances], dtype=np.int64)
 
 
 def reward(

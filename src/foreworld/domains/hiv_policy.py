@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from foreworld.domains.schedules import draw_blocks
+
 BLOCK = (1, 12)  # steps that a prescription lasts
 HIGH, LOW = 4.5, 3.0  # log10 virus per mL: above the one the doctor treats more often, below the other less
 KEEN = 0.9  # probability with which the doctor does what the virus calls for
@@ -15,10 +17,7 @@ def schedule(steps: int, rng: np.random.Generator) -> Float[np.ndarray, "step 2"
 
     A longer schedule from an equal generator begins with the shorter one.
     """
-    lengths, choices = rng.spawn(2)
-    blocks = -(-steps // BLOCK[0])
-    drugs = choices.integers(0, 2, (blocks, 2)).astype(float)
-    return np.repeat(drugs, lengths.integers(*BLOCK, endpoint=True, size=blocks), axis=0)[:steps]
+    return draw_blocks(steps, rng, levels=2, actions=2, lasting=BLOCK)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from foreworld.data.schema import Schema, Variable
-from foreworld.domains.base import About, Actions, Behaviour, FitBaseline, Intervention, Snapshot, Study
+from foreworld.domains.base import About, Actions, Behaviour, FitBaseline, Intervention, Snapshot, Study, places
+from foreworld.domains.schedules import Planned, draw_blocks
 from foreworld.errors import MissingExtraError, QuestionError
 
 PATIENTS, FEATURES, LEVELS = 200, 47, 5
@@ -88,14 +89,14 @@ class IcuSepsis:
 
     def static(self, instances: Sequence[str]) -> Float[np.ndarray, "episode static"]:
         """Nothing is known of a patient but the state."""
-        self._check(instances)
+        places(instances, self.instances)
         return np.empty((len(instances), 0))
 
     def reset(
         self, instances: Sequence[str], *, steps: int, seeds: Sequence[int]
     ) -> Float[np.ndarray, "episode observation"]:
         """Admission; the seed of an episode decides its first state and all later chance."""
-        self._check(instances)
+        places(instances, self.instances)
         self._row = np.zeros(len(instances), dtype=np.int64)
         self._chance = np.stack([np.random.default_rng([seed, 0]).random(steps) for seed in seeds])
         level = np.array([np.random.default_rng([seed, 1]).random() for seed in seeds])
@@ -132,10 +133,10 @@ class IcuSepsis:
         """`random` (doses never look at the patient) or `confounded` (what clinicians did in the state)."""
         if policy not in self.policies:
             raise QuestionError(f"no policy '{policy}' here; there are {', '.join(self.policies)}")
-        self._check(instances)
+        places(instances, self.instances)
         plans = np.stack([_schedule(steps, np.random.default_rng(seed)) for seed in seeds])
         if policy == "random":
-            return _Doses(plans)
+            return Planned(plans)
         chance = np.stack([np.random.default_rng([seed, 2]).random(steps) for seed in seeds])
         return _Clinicians(plans, chance, self._tables)
 
@@ -167,31 +168,9 @@ class IcuSepsis:
         ends = np.stack([self._state == DEATH, self._state == SURVIVAL], axis=1)
         return np.concatenate([self._tables.sofa[self._state, None], ends, self._tables.features[self._state]], axis=1)
 
-    def _check(self, instances: Sequence[str]) -> None:
-        unknown = sorted(set(instances) - set(self.instances))
-        if unknown:
-            raise QuestionError(
-                f"no patient '{unknown[0]}' here; there are {self.instances[0]} to {self.instances[-1]}"
-            )
-
 
 @dataclass(frozen=True)
-class _Doses:
-    """Behaviour of N episodes: doses as planned."""
-
-    plan: Float[np.ndarray, "episode step 2"]
-
-    def act(
-        self, step: int, observations: Float[np.ndarray, "episode observation"]
-    ) -> Float[np.ndarray, "episode action"]:
-        return self.plan[:, step].copy()
-
-    def intended(self, start: int, stop: int) -> Float[np.ndarray, "episode step action"]:
-        return self.plan[:, start:stop]
-
-
-@dataclass(frozen=True)
-class _Clinicians(_Doses):
+class _Clinicians(Planned):
     """Behaviour of N episodes: doses drawn as clinicians gave them in the state, which its features tell."""
 
     chance: Float[np.ndarray, "episode step"]
@@ -222,10 +201,8 @@ def _tables() -> _Tables:
 
 
 def _schedule(steps: int, rng: np.random.Generator) -> Float[np.ndarray, "step 2"]:
-    """Doses that never look at the patient; a longer plan from an equal generator begins with the shorter one."""
-    lengths, choices = rng.spawn(2)
-    drawn = choices.integers(0, LEVELS, (steps, 2)).astype(float)
-    return np.repeat(drawn, lengths.integers(*BLOCK, endpoint=True, size=steps), axis=0)[:steps]
+    """Doses that never look at the patient."""
+    return draw_blocks(steps, rng, levels=LEVELS, actions=2, lasting=BLOCK)
 
 
 def _with(plan: Actions, column: int) -> Actions:

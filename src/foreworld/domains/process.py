@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float
 from foreworld.data.schema import Schema, Variable
 from foreworld.domains import process_plant as plant
 from foreworld.domains import process_policy as habits
-from foreworld.domains.base import About, Actions, Behaviour, FitBaseline, Intervention, Snapshot, Study, pack
+from foreworld.domains.base import About, Actions, Behaviour, FitBaseline, Intervention, Snapshot, Study, pack, places
 from foreworld.errors import QuestionError
 
 MODES = ("mode1", "mode3")
@@ -256,6 +256,5 @@ class Process:
         return drawn
 
     def _mode(self, name: str) -> str:
-        if name not in self.instances:
-            raise QuestionError(f"no plant '{name}' here; there are {self.instances[0]} to {self.instances[-1]}")
+        places([name], self.instances, "plant")
         return name.partition("#")[0]

@@ -3,12 +3,13 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 
 from foreworld.data.schema import Schema, Variable
 from foreworld.domains import sepsis_model as model
 from foreworld.domains import sepsis_policy as habits
-from foreworld.domains.base import About, Actions, Behaviour, FitBaseline, Intervention, Snapshot, Study
+from foreworld.domains.base import About, Actions, Behaviour, FitBaseline, Intervention, Snapshot, Study, places
+from foreworld.domains.schedules import Planned
 from foreworld.errors import QuestionError
 
 PATIENTS = 200
@@ -79,13 +80,13 @@ class Sepsis:
 
     def static(self, instances: Sequence[str]) -> Float[np.ndarray, "episode static"]:
         """Nothing is known of a patient."""
-        return np.empty((len(self._places(instances)), 0))
+        return np.empty((len(places(instances, self.instances)), 0))
 
     def reset(
         self, instances: Sequence[str], *, steps: int, seeds: Sequence[int]
     ) -> Float[np.ndarray, "episode observation"]:
         """Admission without any treatment; the seed of an episode decides its first vitals and all later chance."""
-        self._instance = self._places(instances)
+        self._instance = places(instances, self.instances)
         self._row = np.zeros(len(instances), dtype=np.int64)
         self._chance = np.stack([_draw(seed, steps) for seed in seeds])
         level = np.array([np.random.default_rng([seed, 1]).random() for seed in seeds])
@@ -131,10 +132,10 @@ class Sepsis:
         """`random` (treatments never look at the patient) or `confounded` (a physician who knows of diabetes)."""
         if policy not in self.policies:
             raise QuestionError(f"no policy '{policy}' here; there are {', '.join(self.policies)}")
-        diabetic = self._diabetic[self._places(instances)]
+        diabetic = self._diabetic[places(instances, self.instances)]
         generators = [np.random.default_rng(seed) for seed in seeds]
         if policy == "random":
-            return habits.Schedules(np.stack([habits.schedule(steps, rng) for rng in generators]))
+            return Planned(np.stack([habits.schedule(steps, rng) for rng in generators]))
         pairs = [rng.spawn(2) for rng in generators]
         slips = np.stack([rng.random(steps) for rng, _ in pairs])
         others = np.stack([rng.integers(0, model.TREATMENTS - 1, steps) for _, rng in pairs])
@@ -168,14 +169,6 @@ class Sepsis:
     def _observe(self) -> Float[np.ndarray, "episode observation"]:
         ends = np.stack([self._outcome == -1, self._outcome == 1], axis=1)
         return np.concatenate([self._vitals, ends], axis=1).astype(float)
-
-    def _places(self, instances: Sequence[str]) -> Int[np.ndarray, " episode"]:
-        unknown = sorted(set(instances) - set(self.instances))
-        if unknown:
-            raise QuestionError(
-                f"no patient '{unknown[0]}' here; there are {self.instances[0]} to {self.instances[-1]}"
-            )
-        return np.array([int(name.partition("#")[2]) for name in instances], dtype=np.int64)
 
 
 def _draw(seed: int, steps: int) -> Float[np.ndarray, "step 4"]:

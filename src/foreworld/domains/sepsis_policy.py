@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from foreworld.domains import sepsis_model as model
+from foreworld.domains.schedules import draw_blocks
 
 BLOCK = (1, 4)  # steps that a random set of treatments is kept
 SLIP = 0.05  # of the physician's decisions are drawn among the seven other sets of treatments
@@ -15,9 +16,7 @@ DISCOUNT = 0.99
 
 def schedule(steps: int, rng: np.random.Generator) -> Float[np.ndarray, "step 3"]:
     """Treatments that never look at the patient; a longer plan from an equal generator begins with the shorter one."""
-    lengths, choices = rng.spawn(2)
-    drawn = choices.integers(0, 2, (steps, 3)).astype(float)
-    return np.repeat(drawn, lengths.integers(*BLOCK, endpoint=True, size=steps), axis=0)[:steps]
+    return draw_blocks(steps, rng, levels=2, actions=3, lasting=BLOCK)
 
 
 @cache
@@ -34,23 +33,6 @@ def physician(released: bool = False) -> Int[np.ndarray, "2 8 90"]:
         if np.abs(newer - values).max() < 1e-10:
             return best
         values = newer
-
-
-@dataclass(frozen=True)
-class Schedules:
-    """Behaviour of N episodes: treatments as planned."""
-
-    plan: Float[np.ndarray, "episode step 3"]
-
-    def act(
-        self, step: int, observations: Float[np.ndarray, "episode observation"]
-    ) -> Float[np.ndarray, "episode action"]:
-        """1 for a treatment that is given."""
-        return self.plan[:, step].copy()
-
-    def intended(self, start: int, stop: int) -> Float[np.ndarray, "episode step action"]:
-        """The plan."""
-        return self.plan[:, start:stop]
 
 
 @dataclass

@@ -10,6 +10,7 @@ from foreworld.data.schema import Schema, Variable
 from foreworld.domains import tumour_model as model
 from foreworld.domains import tumour_policy as habits
 from foreworld.domains.base import About, Actions, Behaviour, FitBaseline, Intervention, Snapshot, Study
+from foreworld.domains.schedules import Planned
 from foreworld.domains.tumour_fit import MechanisticODE
 from foreworld.errors import QuestionError
 
@@ -132,7 +133,7 @@ class Tumour:
         self._index(instances)
         generators = [np.random.default_rng(seed) for seed in seeds]
         if policy == "courses":
-            return habits.Courses(np.stack([habits.courses(steps, rng) for rng in generators]))
+            return Planned(np.stack([habits.courses(steps, rng) for rng in generators]))
         if policy not in habits.GAMMAS:
             raise QuestionError(f"no policy '{policy}' here; there are {', '.join(self.policies)}")
         return habits.Doctor(habits.GAMMAS[policy], np.stack([rng.random((steps, 2)) for rng in generators]))

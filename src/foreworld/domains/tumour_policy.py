@@ -5,8 +5,6 @@ or half dose, with one to four weeks between courses. `gamma0`, `gamma2` and `ga
 tosses a coin for each treatment every day, biased by the mean diameter of the last 15 days.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 from jaxtyping import Float
 
@@ -37,21 +35,6 @@ def alternative(horizon: int, rng: np.random.Generator) -> Float[np.ndarray, "st
     if rng.random() < 0.25:
         return np.zeros((horizon, 2))
     return courses(horizon, rng, pause=bool(rng.random() < 0.5))
-
-
-@dataclass(frozen=True)
-class Courses:
-    """N episodes whose treatment was written down beforehand."""
-
-    schedule: Float[np.ndarray, "episode step 2"]
-
-    def act(self, step: int, observations: Float[np.ndarray, "episode observation"]) -> Float[np.ndarray, "episode 2"]:
-        """The day's doses, whatever the observations."""
-        return self.schedule[:, step]
-
-    def intended(self, start: int, stop: int) -> Float[np.ndarray, "episode step 2"]:
-        """The schedule."""
-        return self.schedule[:, start:stop]
 
 
 class Doctor:
