@@ -138,7 +138,7 @@ def rank(
     moved = reached[1:] - reached[0]
     low, high = moved[0::2], moved[1::2]
     names, units, _ = spread(np.zeros((1, len(histories.schema.targets))), histories.schema.targets)
-    known = model.follow(*join(histories, plans[1:]), members=1, seed=seed).supported[:, last - 1]
+    known = model.judge(*join(histories, plans[1:])).supported[:, last - 1]
     known = known.reshape(len(cases), 2, len(histories))
     supported = known[:, 0] & known[:, 1]
     everyone, each = _intervals(high - low, seed)

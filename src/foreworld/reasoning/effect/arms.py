@@ -14,6 +14,7 @@ from foreworld.reasoning.calibrate import Calibration
 from foreworld.reasoning.forecast import encode_now, sample
 from foreworld.reasoning.imagination import Imagination, spread
 from foreworld.reasoning.pool import bounded
+from foreworld.reasoning.support.verdict import Verdict
 from foreworld.world.build import Network, belief_network
 from foreworld.world.config import FitConfig
 
@@ -35,6 +36,7 @@ class Model(Protocol):
     @property
     def about(self) -> dict[str, Any]: ...
     def follow(self, histories: Episodes, plan: Plan, *, members: int, seed: int) -> Imagination: ...
+    def judge(self, histories: Episodes, plan: Plan) -> Verdict: ...
     def neighbours(self, histories: Episodes, plan: Plan, *, seed: int) -> tuple[tuple[str | int, ...], ...]: ...
 
 

@@ -84,8 +84,8 @@ def compare(
     evidence = weigh(model, histories if data is None else data, do, versus, seed=seed)
     evidence = keep_informative(evidence, _terms(histories, columns, evidence), seed=seed)
     draws = resample(histories, gap, _terms(histories, columns, evidence), evidence, seed=seed)
-    followed = [model.follow(histories, plan, members=100, seed=seed) for plan in (do, versus)]
-    names, units, values = spread(followed[1].samples, schema.targets)
+    usual = model.follow(histories, versus, members=100, seed=seed)
+    names, units, values = spread(usual.samples, schema.targets)
     deviation = values.std((0, 1), dtype=np.float64)
     moments, mean_apart = evidence.moments, apart.mean(0)
     nearest = np.where(draws.average_levels[0] > 0, draws.average_levels[0], np.minimum(draws.average_levels[-1], 0))
@@ -107,7 +107,7 @@ def compare(
         plug_in=gap.mean((0, 1)),
         debiased=0 if moments is None else moments.lags,
         reason=evidence.reason,
-        supported=followed[0].supported & followed[1].supported,
+        supported=model.judge(histories, do).supported & usual.supported,
         overlap=evidence.overlap,
         controls=() if moments is None else tuple(controls(moments, mean_apart, names, units, seed=seed)),
         sensitivity=sensitivity,
