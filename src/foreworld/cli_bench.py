@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from foreworld import cli_options as options
 from foreworld.cli_options import option
 from foreworld.cli_output import emit, outline, say, show_text
 from foreworld.errors import MissingExtraError, QuestionError
@@ -19,7 +20,6 @@ _Quick = Annotated[bool, typer.Option("--quick", help="The same report, small: t
 _Engine = Annotated[str, option("NAME", "Where cells run: serial, process or ray; results are the same.")]
 _Workers = Annotated[int | None, option("N", "Workers of the engine; as many as there are cores by default.", min=1)]
 _Only = Annotated[list[str] | None, option("KIND", f"Run these cells alone: {', '.join(KINDS)}.")]
-_Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
 def bench(
@@ -30,7 +30,7 @@ def bench(
     engine: _Engine = "process",
     workers: _Workers = None,
     only: _Only = None,
-    json: _Json = False,
+    json: options.Json = False,
 ) -> None:
     """Compare predicting beliefs with predicting observations and tokens: equal size, data and tuning, true answers.
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from foreworld import cli_options as options
 from foreworld.cli_options import option
 from foreworld.cli_output import TABLES, check_suffix, emit, say, show_text, table, write_table
 from foreworld.errors import QuestionError
@@ -12,7 +13,6 @@ from foreworld.errors import QuestionError
 if TYPE_CHECKING:
     from foreworld.model import WorldModel
 
-_Model = Annotated[Path, typer.Argument(metavar="MODEL", help="A folder that `foreworld fit` wrote.")]
 _Table = Annotated[Path, typer.Argument(metavar="TABLE", help="Trajectories that the model was not trained on.")]
 _By = Annotated[str | None, option("COLUMN", "Calibrate each group on its own: a static column, or one with labels.")]
 _Stream = Annotated[bool, typer.Option("--stream", help="Forecast every row ahead, and adapt to what comes.")]
@@ -21,21 +21,19 @@ _Horizon = Annotated[int | None, option("STEPS", "Steps ahead of a stream; all t
 _Out = Annotated[
     Path | None, option("PATH", "Another folder for the model; of a stream, a .parquet or .csv file.", "--out")
 ]
-_Seed = Annotated[int, option("N", "The same seed gives the same answer, bit for bit.", min=0)]
-_Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 _SHOWN = 6
 
 
 def calibrate(
-    model: _Model,
+    model: options.Model,
     data: _Table,
     by: _By = None,
     stream: _Stream = False,
     level: _Level = 0.9,
     horizon: _Horizon = None,
     out: _Out = None,
-    seed: _Seed = 0,
-    json: _Json = False,
+    seed: options.Seed = 0,
+    json: options.Json = False,
 ) -> None:
     """Make the intervals of a model hold what they say on other trajectories.
 

@@ -33,10 +33,9 @@ _Seed = Annotated[int, option("N", "The same seed gives the same table, bit for 
 _Folder = Annotated[Path, option("FOLDER", "Where to write the report.", "--out")]
 _Engine = Annotated[str, option("NAME", "Where to simulate: serial, process or ray; the table is the same.")]
 _Workers = Annotated[int | None, option("N", "Workers of the engine; as many as there are cores by default.", min=1)]
-_Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
-def domains(json: _Json = False) -> None:
+def domains(json: options.Json = False) -> None:
     """List where trajectories can come from: simulators and recordings, and whether they are installed.
 
     \b
@@ -71,7 +70,7 @@ def collect(
     engine: _Engine = "serial",
     workers: _Workers = None,
     seed: _Seed = 0,
-    json: _Json = False,
+    json: options.Json = False,
 ) -> None:
     """Record trajectories from a simulator as a table.
 
@@ -112,7 +111,7 @@ def demo(
     engine: _Engine = "serial",
     workers: _Workers = None,
     seed: _Seed = 0,
-    json: _Json = False,
+    json: options.Json = False,
 ) -> None:
     """Go the whole way once: simulate, fit, evaluate on unseen cases, ask what-ifs, and write a report with pictures.
 

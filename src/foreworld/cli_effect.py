@@ -9,20 +9,12 @@ from foreworld import cli_options as options
 from foreworld.cli_options import option
 from foreworld.cli_output import TABLES, check_suffix, emit, say, show_text, table, write_table
 
-_Model = Annotated[Path, typer.Argument(metavar="MODEL", help="A folder that `foreworld fit` wrote.")]
-_History = Annotated[Path, option("TABLE", "What happened up to now, in one episode or in many.")]
-_Do = Annotated[list[str] | None, option("NAME[@TIME]=VALUE", "What is done: from now on, or at a time from now.")]
 _Versus = Annotated[list[str] | None, option("NAME[@TIME]=VALUE", "What it is compared with; by default no change.")]
 _Data = Annotated[Path | None, option("TABLE", "Recorded episodes to correct the model on; the histories by default.")]
 _Record = Annotated[Path | None, option("TABLE", "Recorded episodes that low and high are taken from.")]
-_Horizon = Annotated[int | None, option("STEPS", "Steps to look ahead; all that are calibrated by default.", min=1)]
-_Future = Annotated[
-    Path | None, option("TABLE", "Planned rows after now: columns known in advance, and actions without --do.")
-]
 _Confounder = Annotated[str | None, option("COLUMN", "Say what something hidden and as strong as this would change.")]
 _Outcome = Annotated[str, option("COLUMN", "The target to look at; of a category, COLUMN=LABEL.")]
 _At = Annotated[int | None, option("STEP", "The step at which it is looked at; the last one by default.", min=1)]
-_Seed = Annotated[int, option("N", "The same seed gives the same answer, bit for bit.", min=0)]
 _File = Annotated[Path | None, option("FILE", "Write the answer as .parquet or .csv.", "--out")]
 _Json = Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")]
 _STEPS = 6
@@ -30,15 +22,15 @@ _ROWS = 20
 
 
 def effect(
-    model: _Model,
-    history: _History,
-    do: _Do = None,
+    model: options.Model,
+    history: options.History,
+    do: options.Do = None,
     versus: _Versus = None,
     data: _Data = None,
-    horizon: _Horizon = None,
-    future: _Future = None,
+    horizon: options.Horizon = None,
+    future: options.Future = None,
     confounder: _Confounder = None,
-    seed: _Seed = 0,
+    seed: options.Seed = 0,
     out: _File = None,
     json: _Json = False,
 ) -> None:
@@ -83,15 +75,15 @@ def effect(
 
 
 def rank(
-    model: _Model,
-    history: _History,
+    model: options.Model,
+    history: options.History,
     outcome: _Outcome,
     at: _At = None,
-    do: _Do = None,
+    do: options.Do = None,
     data: _Record = None,
-    horizon: _Horizon = None,
-    future: _Future = None,
-    seed: _Seed = 0,
+    horizon: options.Horizon = None,
+    future: options.Future = None,
+    seed: options.Seed = 0,
     out: _File = None,
     json: _Json = False,
 ) -> None:

@@ -16,7 +16,6 @@ from foreworld.errors import MissingExtraError
 if TYPE_CHECKING:
     from foreworld.reasoning.imagination import Imagination
 
-_Model = Annotated[Path, typer.Argument(metavar="MODEL", help="A folder that `foreworld fit` wrote.")]
 _Table = Annotated[
     Path, typer.Argument(metavar="TABLE", help="CSV or Parquet; a row for each episode and time, in any order.")
 ]
@@ -32,17 +31,9 @@ _Bounds = Annotated[list[str] | None, option("NAME=LOW:HIGH", "What is possible;
 _Kind = Annotated[list[str] | None, option("NAME=KIND", "continuous, binary or categorical, if not as it looks.")]
 _TimeUnit = Annotated[str, option("UNIT", "Unit of a time column of numbers, such as min.")]
 _FitHorizon = Annotated[int | None, option("STEPS", "Steps to look ahead; by default 36, or half an episode.", min=1)]
-_Horizon = Annotated[int | None, option("STEPS", "Steps to look ahead; all that are calibrated by default.", min=1)]
 _Samples = Annotated[int, option("N", "Possible futures to draw.", min=2)]
-_Seed = Annotated[int, option("N", "The same seed gives the same answer, bit for bit.", min=0)]
 _Fresh = Annotated[bool, typer.Option("--fresh", help="Discard an interrupted run instead of resuming it.")]
 _Folder = Annotated[Path, option("FOLDER", "Where to write the model.", "--out")]
-_Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-_History = Annotated[Path, option("TABLE", "What happened up to now, in one episode or in many.")]
-_Do = Annotated[list[str] | None, option("NAME[@TIME]=VALUE", "What is done: from now on, or at a time from now.")]
-_Future = Annotated[
-    Path | None, option("TABLE", "Planned rows after now: columns known in advance, and actions without --do.")
-]
 _File = Annotated[Path | None, option("FILE", "Write the result as .parquet or .csv.", "--out")]
 _Members = Annotated[Path | None, option("FILE", "Write every possible future as .parquet or .csv.")]
 _Plot = Annotated[Path | None, option("FILE", "Draw the first episode as .png, .svg or .pdf.")]
@@ -67,9 +58,9 @@ def fit(
     kind: _Kind = None,
     time_unit: _TimeUnit = "",
     horizon: _FitHorizon = None,
-    seed: _Seed = 0,
+    seed: options.Seed = 0,
     fresh: _Fresh = False,
-    json: _Json = False,
+    json: options.Json = False,
 ) -> None:
     """Learn a world model from a table, and save it.
 
@@ -117,13 +108,13 @@ def fit(
 
 
 def evaluate(
-    model: _Model,
+    model: options.Model,
     data: _Table,
-    horizon: _Horizon = None,
+    horizon: options.Horizon = None,
     samples: _Samples = 200,
-    seed: _Seed = 0,
+    seed: options.Seed = 0,
     out: _File = None,
-    json: _Json = False,
+    json: options.Json = False,
 ) -> None:
     """Compare forecasts with what really happened, in episodes that the model has not seen.
 
@@ -154,19 +145,19 @@ def evaluate(
 
 
 def imagine(
-    model: _Model,
-    history: _History,
-    do: _Do = None,
-    horizon: _Horizon = None,
-    future: _Future = None,
+    model: options.Model,
+    history: options.History,
+    do: options.Do = None,
+    horizon: options.Horizon = None,
+    future: options.Future = None,
     samples: _Samples = 200,
-    seed: _Seed = 0,
+    seed: options.Seed = 0,
     band: _Band = False,
     out: _File = None,
     members: _Members = None,
     plot: _Plot = None,
     strict: options.Strict = False,
-    json: _Json = False,
+    json: options.Json = False,
 ) -> None:
     """Say what happens next if these actions are taken, and how sure that is.
 
@@ -211,7 +202,7 @@ def imagine(
             say(f"wrote {path}")
 
 
-def show(model: _Model, json: _Json = False) -> None:
+def show(model: options.Model, json: options.Json = False) -> None:
     """Say what a model is: columns, units, training data, calibration and diagnostics.
 
     \b

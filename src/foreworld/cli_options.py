@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import typer
@@ -13,14 +14,24 @@ from foreworld.errors import QuestionError
 Kind = Literal["continuous", "binary", "categorical"]
 
 
-Strict = Annotated[
-    bool, typer.Option("--strict", help="Refuse, with exit code 2, what lies outside what the model has seen.")
-]
-
-
 def option(metavar: str, help: str, *names: str, **settings: Any) -> Any:
     """A Typer option that says in its help what kind of value it takes."""
     return typer.Option(*names, metavar=metavar, help=help, **settings)
+
+
+# What several commands take.
+Model = Annotated[Path, typer.Argument(metavar="MODEL", help="A folder that `foreworld fit` wrote.")]
+History = Annotated[Path, option("TABLE", "What happened up to now, in one episode or in many.")]
+Do = Annotated[list[str] | None, option("NAME[@TIME]=VALUE", "What is done: from now on, or at a time from now.")]
+Horizon = Annotated[int | None, option("STEPS", "Steps to look ahead; all that are calibrated by default.", min=1)]
+Future = Annotated[
+    Path | None, option("TABLE", "Planned rows after now: columns known in advance, and actions without --do.")
+]
+Seed = Annotated[int, option("N", "The same seed gives the same answer, bit for bit.", min=0)]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Strict = Annotated[
+    bool, typer.Option("--strict", help="Refuse, with exit code 2, what lies outside what the model has seen.")
+]
 
 
 def columns(option: str, given: Sequence[str] | None) -> list[str]:

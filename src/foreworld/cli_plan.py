@@ -10,8 +10,6 @@ from foreworld.cli_options import option
 from foreworld.cli_output import TABLES, check_suffix, emit, heed, outline, say, show_text, table, write_table
 from foreworld.errors import QuestionError
 
-_Model = Annotated[Path, typer.Argument(metavar="MODEL", help="A folder that `foreworld fit` wrote.")]
-_History = Annotated[Path, option("TABLE", "What happened up to now, in one episode or in many.")]
 _Goal = Annotated[str, option("EXPRESSION", "A condition to come near to, or a number to make small.")]
 _Limit = Annotated[list[str] | None, option("LIMIT", "What must not go wrong; repeat for several.")]
 _Bounds = Annotated[list[str] | None, option("NAME=LOW:HIGH", "An action to choose, and between which values.")]
@@ -29,8 +27,8 @@ _EXCERPT_ROWS = 24
 
 
 def plan(
-    model: _Model,
-    history: _History,
+    model: options.Model,
+    history: options.History,
     goal: _Goal,
     limit: _Limit = None,
     bounds: _Bounds = None,

@@ -10,26 +10,24 @@ from foreworld.cli_models import excerpt
 from foreworld.cli_options import option
 from foreworld.cli_output import TABLES, check_suffix, emit, heed, say, show_text, write_table
 
-_Model = Annotated[Path, typer.Argument(metavar="MODEL", help="A folder that `foreworld fit` wrote.")]
 _History = Annotated[Path, option("TABLE", "What did happen, before and after the moment.")]
 _At = Annotated[str, option("TIME", "The moment, as in the time column: every episode needs a row there.")]
 _Do = Annotated[list[str] | None, option("NAME[@TIME]=VALUE", "What is done instead; TIME counts from the moment.")]
 _Horizon = Annotated[int | None, option("STEPS", "Steps after the moment; all that happened by default.", min=1)]
 _Samples = Annotated[int, option("N", "Counterfactuals to sample.", min=1)]
-_Seed = Annotated[int, option("N", "The same seed gives the same answer, bit for bit.", min=0)]
 _File = Annotated[Path | None, option("FILE", "Write the answer as .parquet or .csv.", "--out")]
 _Members = Annotated[Path | None, option("FILE", "Write every sampled counterfactual as .parquet or .csv.")]
 _Json = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]
 
 
 def recall(
-    model: _Model,
+    model: options.Model,
     history: _History,
     at: _At,
     do: _Do = None,
     horizon: _Horizon = None,
     samples: _Samples = 200,
-    seed: _Seed = 0,
+    seed: options.Seed = 0,
     out: _File = None,
     members: _Members = None,
     strict: options.Strict = False,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from foreworld import cli_options as options
 from foreworld.cli_options import option
 from foreworld.cli_output import PICTURES, TABLES, check_suffix, emit, say, show_text, table, write_table
 from foreworld.errors import MissingExtraError
@@ -14,7 +15,6 @@ from foreworld.errors import MissingExtraError
 if TYPE_CHECKING:
     from foreworld.reasoning.surprise.answer import Surprise
 
-_Model = Annotated[Path, typer.Argument(metavar="MODEL", help="A folder that `foreworld fit` wrote.")]
 _Stream = Annotated[Path, typer.Argument(metavar="TABLE", help="What happened, in one episode or in many.")]
 _Budget = Annotated[str, option("RATE", "False alarms allowed: 1 (in 1000 rows), 2/500rows, 1/week or 3/24h.")]
 _File = Annotated[Path | None, option("FILE", "Write p-values, expected and seen as .parquet or .csv.", "--out")]
@@ -25,7 +25,7 @@ _SHOWN = ("id", "time", "variable", "kind", "since", "p", "expected", "low", "hi
 
 
 def surprise(
-    model: _Model,
+    model: options.Model,
     stream: _Stream,
     budget: _Budget = "1",
     out: _File = None,
