@@ -16,13 +16,12 @@ episodes are new ones of instances that are not in training.
 Every 40 questions have noise of their own, in the test as in calibration. Bar: within 2 points at every step.
 """
 
-import argparse
-import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from cells import command_line, fill, gather, publish
 from domains import learn
 from foreworld.data.episodes import Episodes
 from foreworld.data.plan import Cases, cut
@@ -262,26 +261,13 @@ def _bold(share: float, level: float) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="*", help=f"domains; {', '.join(SHIFTS)} by default")
-    parser.add_argument("--seeds", type=int, nargs="*", default=list(range(5)))
+    parser = command_line(__doc__, f"domains; {', '.join(SHIFTS)} by default")
     parser.add_argument("--small", action="store_true", help="a trial with small models, kept apart")
     arguments = parser.parse_args()
     results = HERE / "results" / ("calibrate-small" if arguments.small else "calibrate")
-    results.mkdir(parents=True, exist_ok=True)
-    for seed in arguments.seeds:
-        for name in arguments.names or SHIFTS:
-            path = results / f"{name}-{seed}.json"
-            if not path.exists():
-                path.write_text(json.dumps(run(name, seed, arguments.small)))
-    cells = {}
-    for name in SHIFTS:
-        found = [json.loads(path.read_text()) for path in sorted(results.glob(f"{name}-[0-9]*.json"))]
-        if found:
-            cells[name] = found
-    table = report(cells, f"python benchmarks/calibrate.py{' --small' * arguments.small}")
-    results.with_suffix(".md").write_text(table)
-    print(table)
+    fill(results, arguments.names or SHIFTS, arguments.seeds, lambda name, seed: run(name, seed, arguments.small))
+    command = f"python benchmarks/calibrate.py{' --small' * arguments.small}"
+    publish(results, report(gather(results, tuple(SHIFTS)), command))
 
 
 if __name__ == "__main__":

@@ -8,14 +8,13 @@ asked of it stands in the domain's `study`; no setting of the model differs betw
 minutes on one core and is kept; models are kept in build/domains, so that scoring can be repeated without fitting.
 """
 
-import argparse
-import json
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
+from cells import command_line, fill, gather, publish
 from foreworld.data.episodes import Episodes
 from foreworld.data.plan import Cases, Forecaster, cut
 from foreworld.domains import registry
@@ -183,24 +182,9 @@ def effect(index: int, found: list[dict]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="*", help="domains; all by default")
-    parser.add_argument("--seeds", type=int, nargs="*", default=list(range(5)))
-    arguments = parser.parse_args()
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    for seed in arguments.seeds:
-        for name in arguments.names or registry.names():
-            path = RESULTS / f"{name}-{seed}.json"
-            if not path.exists():
-                path.write_text(json.dumps(run(name, seed)))
-    cells = {}
-    for name in registry.names():
-        found = [json.loads(path.read_text()) for path in sorted(RESULTS.glob(f"{name}-[0-9]*.json"))]
-        if found:
-            cells[name] = found
-    table = report(cells)
-    RESULTS.with_suffix(".md").write_text(table)
-    print(table)
+    arguments = command_line(__doc__, "domains; all by default").parse_args()
+    fill(RESULTS, arguments.names or registry.names(), arguments.seeds, run)
+    publish(RESULTS, report(gather(RESULTS, registry.names())))
 
 
 if __name__ == "__main__":

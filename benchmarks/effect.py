@@ -16,7 +16,6 @@ In tumour and glucose the model is that of domains.py, kept in build/domains, an
 the truth is branched under the same chance from unseen instances.
 """
 
-import argparse
 import json
 import time
 from dataclasses import dataclass, replace
@@ -25,6 +24,7 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import binomtest
 
+from cells import command_line, fill, gather, publish
 from domains import learn
 from foreworld.data.episodes import Episode, Episodes
 from foreworld.data.schema import Schema, Variable
@@ -317,10 +317,8 @@ def systems() -> list[dict]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="*", help=f"domains; {', '.join(DOMAINS)} by default, none with --systems")
+    parser = command_line(__doc__, f"domains; {', '.join(DOMAINS)} by default, none with --systems")
     parser.add_argument("--systems", type=int, help=f"so many of the {SYSTEMS} systems; none if domains are named")
-    parser.add_argument("--seeds", type=int, nargs="*", default=list(range(5)))
     arguments = parser.parse_args()
     RESULTS.mkdir(parents=True, exist_ok=True)
     everything = not arguments.names and arguments.systems is None
@@ -329,16 +327,8 @@ def main() -> None:
         if seed not in done:
             with LINES.open("a") as lines:
                 lines.write(json.dumps(run_system(seed)) + "\n")
-    for seed in arguments.seeds:
-        for name in DOMAINS if everything else arguments.names:
-            path = RESULTS / f"{name}-{seed}.json"
-            if not path.exists():
-                path.write_text(json.dumps(run_domain(name, seed)))
-    cells = systems()
-    kept = {name: [json.loads(path.read_text()) for path in sorted(RESULTS.glob(f"{name}-*.json"))] for name in DOMAINS}
-    table = report(cells, {name: found for name, found in kept.items() if found})
-    RESULTS.with_suffix(".md").write_text(table)
-    print(table)
+    fill(RESULTS, DOMAINS if everything else arguments.names, arguments.seeds, run_domain)
+    publish(RESULTS, report(systems(), gather(RESULTS, tuple(DOMAINS))))
 
 
 if __name__ == "__main__":

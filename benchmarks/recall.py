@@ -11,13 +11,12 @@ knows all of it; the bar is an error of at most half of the former's. Between th
 minutes more.
 """
 
-import argparse
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from cells import command_line, fill, gather, publish
 from domains import fitted
 from foreworld.data.episodes import Episodes
 from foreworld.data.plan import Cases, Plan, cut
@@ -203,24 +202,11 @@ def row(cells: list[dict], target: int) -> list[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="*", help=f"of {', '.join(NAMES)} and other simulated domains; these by default")
-    parser.add_argument("--seeds", type=int, nargs="*", default=list(range(5)))
-    arguments = parser.parse_args()
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    for seed in arguments.seeds:
-        for name in arguments.names or NAMES:
-            path = RESULTS / f"{name}-{seed}.json"
-            if not path.exists():
-                path.write_text(json.dumps(run(name, seed)))
-    cells = {}
-    for name in ("linear", *registry.names()):
-        found = [json.loads(path.read_text()) for path in sorted(RESULTS.glob(f"{name}-[0-9]*.json"))]
-        if found:
-            cells[name] = found
-    table = report(cells)
-    RESULTS.with_suffix(".md").write_text(table)
-    print(table)
+    arguments = command_line(
+        __doc__, f"of {', '.join(NAMES)} and other simulated domains; these by default"
+    ).parse_args()
+    fill(RESULTS, arguments.names or NAMES, arguments.seeds, run)
+    publish(RESULTS, report(gather(RESULTS, ("linear", *registry.names()))))
 
 
 if __name__ == "__main__":

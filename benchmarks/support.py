@@ -23,8 +23,6 @@ In the `known world` plans are what was intended at the time of the question, wh
   verdict, and by the score alone beside it. The mixture is half of the known world, half of all shifts in equal parts.
 """
 
-import argparse
-import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -32,6 +30,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cells import command_line, fill, gather, publish
 from domains import MODELS
 from foreworld.data.episodes import Episodes
 from foreworld.data.plan import Cases, cut
@@ -255,23 +254,12 @@ def _row(found: Sequence[dict]) -> list[str]:
 
 def main() -> None:
     """Fill in the missing cells and write the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", help="domains; all by default")
-    parser.add_argument("--seeds", type=int, nargs="*", default=list(range(5)))
+    parser = command_line(__doc__, "domains; all by default")
     parser.add_argument("--small", action="store_true", help="a trial")
     arguments = parser.parse_args()
     folder = TRIAL / "cells" if arguments.small else RESULTS
-    folder.mkdir(parents=True, exist_ok=True)
-    for seed in arguments.seeds:
-        for name in arguments.names or NAMES:
-            path = folder / f"{name}-{seed}.json"
-            if not path.exists():
-                cell = json.dumps(run(name, seed, arguments.small))
-                path.write_text(cell)
-    cells = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
-    table = report(cells)
-    folder.with_suffix(".md").write_text(table)
-    print(table)
+    fill(folder, arguments.names or NAMES, arguments.seeds, lambda name, seed: run(name, seed, arguments.small))
+    publish(folder, report([cell for cells in gather(folder, sorted(NAMES)).values() for cell in cells]))
 
 
 if __name__ == "__main__":

@@ -25,8 +25,6 @@ once), so that seed is no clean test of it; seeds 1 to 4 share no test instance 
 Bars: AUROC of 0.95 for each kind. Naming is the share of raised alarms on a sensor fault that name the sensor.
 """
 
-import argparse
-import json
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -34,6 +32,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cells import command_line, fill, gather, publish
 from domains import learn
 from foreworld.data.episodes import Episode, Episodes
 from foreworld.domains.base import Domain, take
@@ -280,27 +279,17 @@ def event(key: str, found: list[dict]) -> str:
     return "| " + " | ".join(columns) + " |"
 
 
+def run(name: str, seed: int) -> dict:
+    """A cell: the model of `domains.py`, and what it notices."""
+    domain, test, _, _, model = learn(name, seed)
+    assert isinstance(domain, Domain)
+    return measure(domain, test, model, seed)
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="*", help=f"domains; {', '.join(DOMAINS)} by default")
-    parser.add_argument("--seeds", type=int, nargs="*", default=list(range(5)))
-    arguments = parser.parse_args()
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    for seed in arguments.seeds:
-        for name in arguments.names or DOMAINS:
-            path = RESULTS / f"{name}-{seed}.json"
-            if not path.exists():
-                domain, test, _, _, model = learn(name, seed)
-                assert isinstance(domain, Domain)
-                path.write_text(json.dumps(measure(domain, test, model, seed)))
-    cells = {}
-    for name in DOMAINS:
-        found = [json.loads(path.read_text()) for path in sorted(RESULTS.glob(f"{name}-[0-9]*.json"))]
-        if found:
-            cells[name] = found
-    table = report(cells)
-    RESULTS.with_suffix(".md").write_text(table)
-    print(table)
+    arguments = command_line(__doc__, f"domains; {', '.join(DOMAINS)} by default").parse_args()
+    fill(RESULTS, arguments.names or DOMAINS, arguments.seeds, run)
+    publish(RESULTS, report(gather(RESULTS, tuple(DOMAINS))))
 
 
 if __name__ == "__main__":
