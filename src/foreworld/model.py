@@ -64,7 +64,7 @@ class WorldModel:
         baselines: fitted to the same episodes, and evaluated with it always.
         log: training metrics and collapse diagnostics by step.
         about: data fingerprint and size, seed, versions.
-        trained_on: what each training trajectory is known by again; empty for models that were saved without it.
+        trained_on: what each training trajectory is known by again.
     """
 
     config: FitConfig
@@ -76,7 +76,7 @@ class WorldModel:
     baselines: dict[str, Persistence | RidgeARX]
     log: Log
     about: dict[str, Any]
-    trained_on: tuple[str, ...] = ()
+    trained_on: tuple[str, ...]
 
     @classmethod
     def fit(

@@ -85,7 +85,7 @@ def load(folder: Path) -> "WorldModel":
             baselines=baselines,
             log=json.loads(files["log.json"]),
             about=settings["about"],
-            trained_on=tuple(settings.get("trained_on", ())),
+            trained_on=tuple(settings["trained_on"]),
         )
     except (ValueError, KeyError, TypeError, RuntimeError) as error:
         # The hashes are right, so whoever wrote this folder wrote something else: another version, or by hand.

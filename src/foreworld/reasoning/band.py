@@ -36,7 +36,7 @@ class Band:
         """The band about calibrated futures.
 
         Raises:
-            QuestionError: a share that was not measured, or a model that was saved without bands.
+            QuestionError: a share that was not measured, or a calibration without any.
         """
         if level not in BANDS:
             raise QuestionError(f"bands hold a share of {', '.join(map(str, BANDS))} of all futures, not {level:g}")
