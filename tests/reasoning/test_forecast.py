@@ -9,7 +9,8 @@ import torch
 from foreworld.data.episodes import Episodes
 from foreworld.data.plan import Plan, cut
 from foreworld.reasoning import forecast
-from foreworld.reasoning.forecast import decorrelated, encode_now, sample, stratified
+from foreworld.reasoning.forecast import encode_now, sample
+from foreworld.world.draws import decorrelated, stratified
 from foreworld.world.network import WorldNetwork
 from foreworld.world.readout import Reading
 
@@ -86,7 +87,7 @@ def test_two_plans_are_compared_under_the_same_noise() -> None:
 
 
 def test_chance_is_shared_out_evenly_over_the_draws() -> None:
-    numbers = forecast.stratified((2, 40, 3, 4), torch.Generator().manual_seed(0))
+    numbers = stratified((2, 40, 3, 4), torch.Generator().manual_seed(0))
     strata = (numbers * 40).long().sort(dim=1).values
     assert torch.equal(strata, torch.arange(40)[None, :, None, None].expand(2, 40, 3, 4))
     assert numbers.min() > 0 and numbers.max() < 1

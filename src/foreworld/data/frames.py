@@ -2,7 +2,7 @@
 
 import difflib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -193,3 +193,8 @@ def _family(value: Any) -> str:
     if isinstance(value, datetime):
         return "datetime with time zone" if value.tzinfo else "datetime without time zone"
     return "text" if isinstance(value, str) else kind
+
+
+def free(name: str, taken: Container[str]) -> str:
+    """Our name for something, if the user has not given it to something else."""
+    return f"{name}_" if name in taken else name

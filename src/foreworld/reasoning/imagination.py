@@ -1,6 +1,6 @@
 """The answer to *what happens if*: many futures, in native units, with intervals and an in-support flag."""
 
-from collections.abc import Container, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from foreworld.data.episodes import Episodes
-from foreworld.data.frames import frame_from_columns
+from foreworld.data.frames import frame_from_columns, free
 from foreworld.data.plan import Plan
 from foreworld.data.schema import Variable
 from foreworld.data.summary import clock
@@ -205,8 +205,3 @@ def spread(
             indicator = value == (1 if target.kind == "binary" else code)
             values.append(np.where(np.isfinite(value), indicator, np.nan))
     return names, units, np.stack([np.asarray(value, np.float32) for value in values], axis=-1)
-
-
-def free(name: str, taken: Container[str]) -> str:
-    """Our name for something, if the user has not given it to something else."""
-    return f"{name}_" if name in taken else name

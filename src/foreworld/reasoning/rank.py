@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from foreworld.data.episodes import Episodes
-from foreworld.data.frames import frame_from_columns
+from foreworld.data.frames import frame_from_columns, free
 from foreworld.data.plan import Plan
 from foreworld.data.scaling import Scale
 from foreworld.data.schema import Variable
@@ -20,7 +20,7 @@ from foreworld.errors import QuestionError
 from foreworld.reasoning.effect.answer import EVERYONE, MOSTLY
 from foreworld.reasoning.effect.arms import Model, join, roll_arms
 from foreworld.reasoning.effect.bootstrap import draw_weights
-from foreworld.reasoning.imagination import free, spread
+from foreworld.reasoning.imagination import spread
 from foreworld.reasoning.question import Do, build_plan
 
 MOMENTS = 6  # Blocks that the steps are divided into, at most.

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from foreworld.data.episodes import Episode, Episodes
-from foreworld.data.frames import frame_from_columns
+from foreworld.data.frames import frame_from_columns, free
 from foreworld.data.plan import cut
 from foreworld.data.summary import clock
 from foreworld.errors import QuestionError
@@ -66,7 +66,7 @@ class AdaptedStream:
         stream, row, ahead = stream[picked], row[picked], ahead[picked]
         step, width = row + ahead + 1, len(index)
         ids, tail = np.array([episode.id for episode in self.data]), round((1 - self.level) * 50)
-        time = np.concatenate([[self.data[int(s)].time[t] for s, t in zip(stream, step, strict=True)]])
+        time = np.array([self.data[int(s)].time[t] for s, t in zip(stream, step, strict=True)])
 
         def flat(values: Values) -> np.ndarray:
             return values[stream, row, ahead][:, index].reshape(-1)
@@ -84,7 +84,7 @@ class AdaptedStream:
             "covered": flat(self.covered),
             "unit": np.tile(np.array([schema.targets[one].unit for one in index], dtype=object), len(step)),
         }
-        columns |= {f"{name}_" if name in columns else name: column for name, column in ours.items()}
+        columns |= {free(name, columns): column for name, column in ours.items()}
         return frame_from_columns(columns, backend or self.data.backend)
 
     def summary(self) -> dict[str, Any]:

@@ -23,8 +23,8 @@ from foreworld.data.schema import Schema
 from foreworld.world.config import FitConfig
 from foreworld.world.layout import observed_columns, read_values
 from foreworld.world.network import WorldNetwork
-from foreworld.world.objective import imagine
-from foreworld.world.readout import Reading, Readout, reading_score
+from foreworld.world.objective import imagine, read_score, weighted_mean
+from foreworld.world.readout import Reading, Readout
 
 GATE_PRICE = 0.02  # of all components open, in units of the loss
 
@@ -103,35 +103,24 @@ def generative(
     beliefs = network.encoder(batch.history)
     imagined = imagine(network, beliefs, batch, generator)
     truth = read_values(batch.history, network.observed)
-    ahead, now = _scores(network, imagined, batch.ahead(truth)), _scores(network, beliefs[None], truth)
+    ahead, now = (
+        read_score(network.readout.whole, imagined, batch.ahead(truth)),
+        read_score(network.readout.whole, beliefs[None], truth),
+    )
     reached, valid = batch.reached.to(beliefs), batch.valid.to(beliefs)
     # Near steps are weighted up as in the JEPA objective, for every channel.
     targets, weights = list(network.targets), network.weights[: reached.shape[-1]]
     terms = {
-        "forecast": _mean(ahead[..., targets].mean(-1), reached).detach(),
-        "prediction": _mean((ahead * weights).mean(-1), reached),
-        "encoding": _mean(now.mean(-1), valid),
-        "grounding": _mean((ahead * weights)[..., targets].mean(-1), reached),
+        "forecast": weighted_mean(ahead[..., targets].mean(-1), reached).detach(),
+        "prediction": weighted_mean((ahead * weights).mean(-1), reached),
+        "encoding": weighted_mean(now.mean(-1), valid),
+        "grounding": weighted_mean((ahead * weights)[..., targets].mean(-1), reached),
     }
     terms["loss"] = terms["prediction"] + terms["encoding"]
     if config.objective == "generative_grounded":
-        own = _mean(now[..., targets].mean(-1), valid)
+        own = weighted_mean(now[..., targets].mean(-1), valid)
         terms["loss"] = terms["loss"] + config.grounding_weight * (terms["grounding"] + own)
     if isinstance(network.encoder, Gated):
         terms["gates"] = torch.sigmoid(network.encoder.logits).flatten(1).mean(1)
         terms["loss"] = terms["loss"] + GATE_PRICE * terms["gates"]
     return terms
-
-
-def _scores(
-    network: GenerativeNetwork,
-    beliefs: Float[Tensor, "draw member *batch latent"],
-    truth: Float[Tensor, "member *batch observation"],
-) -> Float[Tensor, "member *batch observation"]:
-    """Score of every channel."""
-    reading = network.readout.whole(beliefs.movedim(0, 1))
-    return reading_score(Reading(reading.outputs.movedim(1, 0), reading.variables), truth)
-
-
-def _mean(values: Float[Tensor, "member *batch"], weights: Float[Tensor, "member *batch"]) -> Float[Tensor, " member"]:
-    return (values * weights).flatten(1).sum(1) / weights.flatten(1).sum(1).clamp(min=1)

@@ -14,6 +14,7 @@ from foreworld.data.tabulate import Table, move_width
 from foreworld.nets.ensemble import MLP, Linear
 from foreworld.world.autoregressive import Autoregressive, Futures, tail
 from foreworld.world.config import FitConfig
+from foreworld.world.draws import stratified
 from foreworld.world.layout import observed_columns, read_values
 from foreworld.world.readout import binary_logits, deviation, output_width
 
@@ -54,8 +55,7 @@ class GaussianNetwork(Autoregressive):
         """Sample row by row. All cases share the random numbers, so that two plans differ by the plans alone."""
         members, cases, steps = self.config.members, *moves.shape[:2]
         shape = (members, draws, steps, len(self.observed))
-        rank = torch.rand(shape, generator=generator).argsort(1)
-        chance = ((rank + torch.rand(shape, generator=generator)) / draws).clamp(1e-6, 1 - 1e-6)
+        chance = stratified(shape, generator)
         context, exists = tail(rows, last, self.reach)
         state, row = self._begin(context.expand(members, -1, -1, -1), exists)
         state, row = (part[:, None].expand(-1, draws, -1, -1).flatten(1, 2) for part in (state, row))

@@ -30,6 +30,7 @@ from foreworld.nets.ensemble import Linear
 from foreworld.nets.transformer import Block
 from foreworld.world.autoregressive import Autoregressive, Futures, carried, tail
 from foreworld.world.config import FitConfig
+from foreworld.world.draws import stratified
 from foreworld.world.layout import move_columns, observed_columns, read_values
 from foreworld.world.tokens import Bins, Digits
 
@@ -109,7 +110,7 @@ class TokenNetwork(Autoregressive):
         members, steps = self.config.members, moves.shape[1]
         count = self.width - self.begin
         shape = (members, draws, steps, count)
-        chance = (torch.rand(shape, generator=generator).argsort(1) + torch.rand(shape, generator=generator)) / draws
+        chance = stratified(shape, generator)
         within = torch.rand(members, 1, draws, steps, len(self.observed), generator=generator)
         context, exists = tail(rows, last, self.reach)
         before = read_values(context[:, -1], self.observed)[:, : self.targets]

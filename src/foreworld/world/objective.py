@@ -2,7 +2,7 @@
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from foreworld.data.batches import Batch
 from foreworld.world.config import FitConfig
@@ -35,12 +35,14 @@ def jepa(
     seen, foreseen = (beliefs, imagined) if config.grounding_weight else (beliefs.detach(), imagined.detach())
     reached, free = batch.reached.to(beliefs), beliefs[..., network.levels.count :]
     latent = LATENT_SCORES[config.score](imagined[0], imagined[1], goal)
-    read, weights = read_score(network, foreseen, truth), network.weights[: latent.shape[-1]]
+    read, weights = read_score(network.readout, foreseen, truth), network.weights[: latent.shape[-1]]
     terms = {
-        "forecast": _mean(read.mean(-1), reached).detach(),
-        "prediction": _mean(latent * weights.mean(-1), reached),
-        "grounding": _mean((read * weights).mean(-1), reached),
-        "encoding": _mean(read_score(network, seen[None], batch.targets).mean(-1), batch.valid.to(beliefs)),
+        "forecast": weighted_mean(read.mean(-1), reached).detach(),
+        "prediction": weighted_mean(latent * weights.mean(-1), reached),
+        "grounding": weighted_mean((read * weights).mean(-1), reached),
+        "encoding": weighted_mean(
+            read_score(network.readout, seen[None], batch.targets).mean(-1), batch.valid.to(beliefs)
+        ),
         "regulariser": REGULARISERS[config.regulariser](batch.existing(free), generator),
     }
     terms["loss"] = (
@@ -72,14 +74,17 @@ def imagine(
 
 
 def read_score(
-    network: WorldNetwork,
+    readout: nn.Module,
     beliefs: Float[Tensor, "draw member *batch latent"],
     truth: Float[Tensor, "member *batch target"],
 ) -> Float[Tensor, "member *batch target"]:
     """Score of the targets read from beliefs."""
-    reading = network.readout(beliefs.movedim(0, 1))
+    reading = readout(beliefs.movedim(0, 1))
     return reading_score(Reading(reading.outputs.movedim(1, 0), reading.variables), truth)
 
 
-def _mean(values: Float[Tensor, "member *batch"], weights: Float[Tensor, "member *batch"]) -> Float[Tensor, " member"]:
+def weighted_mean(
+    values: Float[Tensor, "member *batch"], weights: Float[Tensor, "member *batch"]
+) -> Float[Tensor, " member"]:
+    """By member, over what has any weight."""
     return (values * weights).flatten(1).sum(1) / weights.flatten(1).sum(1).clamp(min=1)

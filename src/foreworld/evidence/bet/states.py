@@ -13,7 +13,8 @@ from foreworld.data.tabulate import encode_histories, encode_plan
 from foreworld.evidence.bet.rows import Rows
 from foreworld.evidence.bet.scale import Scale
 from foreworld.model import WorldModel
-from foreworld.reasoning.forecast import encode_now, invent, stratified
+from foreworld.reasoning.forecast import encode_now, invent
+from foreworld.world.draws import stratified
 from foreworld.world.network import WorldNetwork
 
 AHEAD = 8  # steps that a state is imagined for

@@ -8,10 +8,9 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from foreworld.data.episodes import Episodes
-from foreworld.data.frames import frame_from_columns
+from foreworld.data.frames import frame_from_columns, free
 from foreworld.data.plan import Plan
 from foreworld.reasoning.effect.overlap import Overlap
-from foreworld.reasoning.imagination import free
 
 LEVELS = (0.025, 0.05, 0.95, 0.975)
 MOSTLY = 0.95  # Share of supported histories from which on their average counts as supported.

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from foreworld.data.episodes import Episodes
-from foreworld.data.frames import frame_from_columns
+from foreworld.data.frames import frame_from_columns, free
 from foreworld.data.plan import Plan
 from foreworld.data.summary import clock
 from foreworld.reasoning.support.verdict import Verdict
@@ -125,7 +125,7 @@ class PlanAnswer:
             labels = np.array(action.categories, dtype=object)
             columns[action.name] = labels[values.astype(int)] if action.categories else values
         ours = {"step": np.tile(np.arange(1, steps + 1), episodes), "supported": self.supported.reshape(-1)}
-        columns |= {f"{name}_" if name in columns else name: values for name, values in ours.items()}
+        columns |= {free(name, columns): values for name, values in ours.items()}
         return frame_from_columns(columns, backend or self.histories.backend)
 
     def summary(self) -> list[dict[str, Any]]:

@@ -22,8 +22,8 @@ from foreworld.data.scaling import LIMIT, Encoding
 from foreworld.data.tabulate import encode_plan
 from foreworld.nets.ensemble import MLP
 from foreworld.reasoning.calibrate import LEVELS, Calibration
-from foreworld.reasoning.forecast import decorrelated, stratified
 from foreworld.reasoning.pool import pool
+from foreworld.world.draws import decorrelated, stratified
 from foreworld.world.network import WorldNetwork
 from foreworld.world.readout import Reading, binary_logits, deviation
 

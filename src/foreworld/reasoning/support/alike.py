@@ -6,9 +6,10 @@ from foreworld.data.episodes import Episodes
 from foreworld.data.plan import Plan
 from foreworld.data.scaling import Encoding
 from foreworld.data.tabulate import encode_plan
-from foreworld.reasoning.forecast import encode_now, stratified
+from foreworld.reasoning.forecast import encode_now
 from foreworld.reasoning.support.judge import Support
 from foreworld.reasoning.support.reasons import nearest_names
+from foreworld.world.draws import stratified
 from foreworld.world.network import WorldNetwork
 
 DRAWS = 8  # Futures that each member imagines of a question.

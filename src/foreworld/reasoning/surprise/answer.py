@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from foreworld.data.episodes import Episodes
-from foreworld.data.frames import frame_from_columns
+from foreworld.data.frames import frame_from_columns, free
 from foreworld.data.schema import Variable
 from foreworld.data.summary import clock
 from foreworld.reasoning.surprise.expect import unit_columns
@@ -92,7 +92,7 @@ class Surprise:
         ours["unit"] = np.tile(np.array([*units, "", ""], dtype=object), steps)
         ours["alarm"] = (self.raised[:, None] & (self.named[:, None] == stream)).reshape(-1)
         ours["supported"] = np.repeat(self.supported, width)
-        columns |= {f"{name}_" if name in columns else name: column for name, column in ours.items()}
+        columns |= {free(name, columns): column for name, column in ours.items()}
         return frame_from_columns(columns, backend or self.data.backend)
 
     def alarms(self) -> list[dict[str, Any]]:
@@ -173,7 +173,7 @@ class Surprise:
 
     def _together(self) -> list[str]:
         taken = {variable.name for variable in self.channels}
-        return [f"{name}_" if name in taken else name for name in TOGETHER]
+        return [free(name, taken) for name in TOGETHER]
 
     def _streams(self) -> list[int]:
         """The stream of every unit."""

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from foreworld.data.scaling import Encoding
 from foreworld.data.tabulate import Table
-from foreworld.reasoning.forecast import CHUNK_ROWS, stratified
+from foreworld.reasoning.forecast import CHUNK_ROWS
+from foreworld.world.draws import stratified
 from foreworld.world.network import WorldNetwork
 from foreworld.world.readout import Reading, binary_logits, deviation
 
