@@ -201,8 +201,8 @@ def run_domain(name: str, seed: int) -> dict:
     for key, intervention in domain.interventions.items():
         asked = draw_origins(
             domain,
-            instances=test,
-            per_instance=max(1, DOMAINS.get(name, 200) // len(test)),
+            ids=test,
+            per_episode=max(1, DOMAINS.get(name, 200) // len(test)),
             rows=(study.first, study.steps - study.horizon),
             doing=intervention.doing or None,
             seed=100 + seed,
