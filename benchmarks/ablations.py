@@ -101,7 +101,7 @@ def effect_r2(trained: Trained, data: Episodes, seed: int) -> float:
     for member, fold in enumerate(trained.held_out):
         patients = [str(data[int(index)].id) for index in fold]
         rows = (96, 4 * 288 - 36)
-        asked = draw_origins(domain, instances=patients, per_instance=20, rows=rows, seed=7)
+        asked = draw_origins(domain, ids=patients, per_episode=20, rows=rows, seed=7)
         cases = branch_effects(domain, intervention="correction", origins=asked, horizon=36, seed=7)
         alone, encoding = only(trained.network, trained.encoding, member), trained.encoding
         predicted = [mean_forecast(alone, encoding, case, seed) for case in cases]

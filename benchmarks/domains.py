@@ -19,7 +19,7 @@ from foreworld.data.episodes import Episodes
 from foreworld.data.plan import Cases, Forecaster, cut
 from foreworld.domains import registry
 from foreworld.domains.base import Domain, Recorded, split
-from foreworld.domains.collect import branch, branch_effects, collect, draw_origins
+from foreworld.domains.collect import branch, branch_effects, collect, draw_origins, episode_ids
 from foreworld.evidence.evaluate import evaluate, origins
 from foreworld.model import WorldModel
 from glucose import interval
@@ -49,9 +49,8 @@ def run(name: str, seed: int) -> dict:
     }
     if isinstance(domain, Domain):
         rows = (study.first, study.steps - study.horizon)
-        asked = draw_origins(
-            domain, instances=test, per_instance=max(1, CASES // (4 * len(test))), rows=rows, seed=100 + seed
-        )
+        ids = episode_ids(test, study.episodes)
+        asked = draw_origins(domain, ids=ids, per_episode=max(1, CASES // (4 * len(ids))), rows=rows, seed=100 + seed)
         result["branched"] = scores(
             forecasters, branch(domain, origins=asked, horizon=study.horizon, seed=100 + seed), seed
         )
@@ -82,7 +81,9 @@ def learn(name: str, seed: int) -> tuple[Domain | Recorded, list[str], Episodes,
         data = collect(
             domain, instances=train, episodes_per_instance=study.episodes, steps=study.steps, seed=100 + seed
         )
-        recorded = collect(domain, instances=test, steps=study.steps, seed=100 + seed)
+        recorded = collect(
+            domain, instances=test, episodes_per_instance=study.episodes, steps=study.steps, seed=100 + seed
+        )
     return domain, test, data, recorded, fitted(name, seed, lambda: data, study.horizon)
 
 
@@ -102,10 +103,11 @@ def scores(forecasters: dict[str, Forecaster], cases: Cases, seed: int) -> dict:
 def effects(forecasters: dict[str, Forecaster], domain: Domain, test: list[str], name: str, seed: int) -> dict:
     """Predicted against true effects by target: mean over the horizon, and R2 against predicting none."""
     study = domain.study
+    ids = episode_ids(test, study.episodes)
     asked = draw_origins(
         domain,
-        instances=test,
-        per_instance=max(1, CASES // (4 * len(test))),
+        ids=ids,
+        per_episode=max(1, CASES // (4 * len(ids))),
         rows=(study.first, study.steps - study.horizon),
         doing=domain.interventions[name].doing or None,
         seed=100 + seed,

@@ -51,7 +51,7 @@ def run(seed: int) -> dict:
     recorded = collect(domain, instances=test, steps=DAYS * 288, seed=100 + seed)
     places = origins(recorded, context=FIRST, horizon=HORIZON, limit=PER_PATIENT * len(test), seed=seed)
     rows = (FIRST, DAYS * 288 - HORIZON)
-    asked = draw_origins(domain, instances=test, per_instance=PER_PATIENT, rows=rows, seed=100 + seed)
+    asked = draw_origins(domain, ids=test, per_episode=PER_PATIENT, rows=rows, seed=100 + seed)
     return {
         "seed": seed,
         "test": test,
@@ -83,8 +83,8 @@ def effects(forecasters: dict[str, Forecaster], domain: Glucose, test: list[str]
     """Predicted against true effects of an intervention: mean over three hours, and R2 against predicting none."""
     asked = draw_origins(
         domain,
-        instances=test,
-        per_instance=PER_PATIENT // 2,
+        ids=test,
+        per_episode=PER_PATIENT // 2,
         rows=(FIRST, DAYS * 288 - HORIZON),
         doing="carbs" if "meal" in name else None,
         seed=seed,

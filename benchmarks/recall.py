@@ -22,7 +22,7 @@ from foreworld.data.episodes import Episodes
 from foreworld.data.plan import Cases, Plan, cut
 from foreworld.domains import registry
 from foreworld.domains.base import Domain, split
-from foreworld.domains.collect import collect, draw_origins
+from foreworld.domains.collect import collect, draw_origins, episode_ids
 from foreworld.domains.replay import Replays, replay
 from foreworld.evidence.metrics import interval as central
 from foreworld.model import WorldModel
@@ -71,11 +71,12 @@ def run(name: str, seed: int) -> dict:
 
     model = fitted(name, seed, learn, study.horizon)
     result: dict = {"targets": [f"{target.name} ({target.unit})" for target in domain.schema.targets]}
+    ids = episode_ids(test, study.episodes)
     for key in (None, *domain.interventions):
         asked = draw_origins(
             domain,
-            instances=test,
-            per_instance=max(1, CASES // len(test)),
+            ids=ids,
+            per_episode=max(1, CASES // len(ids)),
             rows=(study.first, study.steps - study.horizon),
             doing=(domain.interventions[key].doing or None) if key else None,
             seed=100 + seed,

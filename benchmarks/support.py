@@ -36,7 +36,7 @@ from foreworld.data.episodes import Episodes
 from foreworld.data.plan import Cases, cut
 from foreworld.domains import registry
 from foreworld.domains.base import Domain, split
-from foreworld.domains.collect import branch, collect, draw_origins
+from foreworld.domains.collect import branch, collect, draw_origins, episode_ids
 from foreworld.evidence.evaluate import origins, subset
 from foreworld.model import WorldModel
 from foreworld.reasoning.support.verdict import GROUNDS
@@ -80,8 +80,9 @@ def questions(
     """
     study = domain.study
     rows = (study.first, study.steps - study.horizon)
-    each = max(1, count // len(test))
-    places = draw_origins(domain, instances=test, per_instance=each, rows=rows, seed=200 + seed)
+    ids = episode_ids(test, study.episodes)
+    each = max(1, count // len(ids))
+    places = draw_origins(domain, ids=ids, per_episode=each, rows=rows, seed=200 + seed)
     if plans is not None:
         domain.alternatives = lambda instances, actions, seeds: plans(actions)
     return branch(domain, origins=places, horizon=study.horizon, alternatives=futures, seed=200 + seed)
@@ -98,7 +99,7 @@ def worlds(name: str, model: WorldModel, test: Sequence[str], count: int, seed: 
 
     rng = np.random.default_rng([seed, 1])
     study = world().study
-    data = collect(world(), instances=test, steps=study.steps, seed=100 + seed)
+    data = collect(world(), instances=test, episodes_per_instance=study.episodes, steps=study.steps, seed=100 + seed)
     places = origins(data, context=max(study.first, 1), horizon=study.horizon, limit=4 * count, seed=seed)
     found = {RECORDED: (cut(data, places, study.horizon), 1), KNOWN: ask(world(), lambda plan: plan)}
     found[OTHER] = questions(world(), test, None, 1, count, seed), 1

@@ -67,7 +67,7 @@ def run(seed: int) -> dict:
     }
     places = origins(recorded, context=study.first, horizon=HORIZON, limit=CASES, seed=seed)
     rows = (study.first, study.steps - HORIZON)
-    asked = draw_origins(domain, instances=test, per_instance=CASES // (4 * len(test)), rows=rows, seed=100 + seed)
+    asked = draw_origins(domain, ids=test, per_episode=CASES // (4 * len(test)), rows=rows, seed=100 + seed)
     cases = {
         "factual": cut(recorded, places, HORIZON),
         "another forcing": branch(domain, origins=asked, horizon=HORIZON, seed=100 + seed),

@@ -90,6 +90,7 @@ class WorldModel:
         checkpoint: str | Path | None = None,
         progress: bool | None = None,
         baselines: Mapping[str, Persistence | RidgeARX] | None = None,
+        watch: bool = True,
     ) -> "WorldModel":
         """Train an ensemble, calibrate it on the episodes each member left out, and fit the baselines beside it.
 
@@ -103,6 +104,7 @@ class WorldModel:
             checkpoint: a folder for the state of training, from which an interrupted run resumes.
             progress: a progress bar; by default on a terminal only.
             baselines: fitted to the same data already; by default they are fitted here.
+            watch: measure what `surprise` needs, too, which for small models takes longer than training.
 
         Raises:
             TrainingError: too few episodes, an impossible setting, a diverged loss, or a checkpoint of another run.
@@ -127,7 +129,7 @@ class WorldModel:
             calibration=calibrate(held_out, encoding, trained.config.members),
             support=fit_support(network, encoding, data, trained.held_out, seed=seed),
             monitor=fit_monitor(network, encoding, data, trained.held_out, seed=seed)
-            if isinstance(network, WorldNetwork) and objective.startswith("jepa")
+            if watch and isinstance(network, WorldNetwork) and objective.startswith("jepa")
             else None,
             baselines={
                 "persistence": Persistence.fit(data, ahead, seed=seed),

@@ -80,7 +80,7 @@ def load(folder: Path) -> "WorldModel":
             monitor=Monitor.from_state(
                 bytes_to_tensors(files["surprise.safetensors"]), json.loads(files["surprise.json"])
             )
-            if config.objective.startswith("jepa")
+            if "surprise.json" in files
             else None,
             baselines=baselines,
             log=json.loads(files["log.json"]),

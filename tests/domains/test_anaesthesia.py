@@ -165,7 +165,7 @@ def test_interventions_have_the_effect_of_their_name(domain):
     effects = {}
     for name, intervention in domain.interventions.items():
         origins = draw_origins(
-            domain, instances=PATIENTS, per_instance=6, rows=(60, 200), doing=intervention.doing or None, seed=1
+            domain, ids=PATIENTS, per_episode=6, rows=(60, 200), doing=intervention.doing or None, seed=1
         )
         done, undone = branch_effects(domain, intervention=name, origins=origins, horizon=30, seed=1)
         effects[name] = (done.truth - undone.truth)[:, -10:].mean((0, 1))

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from foreworld.domains.collect import branch, branch_effects, collect, draw_origins
+from foreworld.domains.collect import branch, branch_effects, collect, draw_origins, instance_of
 from foreworld.domains.glucose import Glucose
 from foreworld.errors import QuestionError
 
@@ -56,7 +56,7 @@ def test_branches_begin_where_the_record_was(domain, record):
     origins = [("adult#003", 60), ("child#002/2", 101), ("adult#003", 90)]
     cases = branch(domain, origins=origins, horizon=HORIZON, alternatives=3, seed=1)
     by_id = {episode.id: episode for episode in record}
-    assert cases.group == tuple(id for id, _ in origins for _ in range(3))
+    assert cases.group == tuple(instance_of(id) for id, _ in origins for _ in range(3))
     for index, history in enumerate(cases.histories):
         id, row = origins[index // 3]
         assert same(history, by_id[id].until(row))
@@ -89,7 +89,7 @@ def test_without_the_intervention_the_record_goes_on_bit_by_bit(domain, policy):
 
 
 def test_effects_have_the_sign_of_their_cause_and_no_chance_in_them(domain):
-    origins = draw_origins(domain, instances=PATIENTS, per_instance=4, rows=(80, 250), doing="carbs", seed=5)
+    origins = draw_origins(domain, ids=PATIENTS, per_episode=4, rows=(80, 250), doing="carbs", seed=5)
     effects = {}
     for intervention in domain.interventions:
         with_it, without = branch_effects(domain, intervention=intervention, origins=origins, horizon=HORIZON, seed=5)
@@ -102,7 +102,7 @@ def test_effects_have_the_sign_of_their_cause_and_no_chance_in_them(domain):
 
 
 def test_origins_are_meals_where_a_meal_is_asked_for(domain):
-    origins = draw_origins(domain, instances=PATIENTS, per_instance=3, rows=(50, 287), doing="carbs", seed=2)
+    origins = draw_origins(domain, ids=PATIENTS, per_episode=3, rows=(50, 287), doing="carbs", seed=2)
     assert len(set(origins)) == 9 and all(50 <= row <= 287 for _, row in origins)
     with_it, without = branch_effects(domain, intervention="half meal", origins=origins, horizon=2, seed=2)
     assert (without.plan.actions[:, 0, 2] > 0).all()
@@ -115,4 +115,4 @@ def test_questions_that_make_no_sense_are_refused(domain):
     with pytest.raises(QuestionError, match="no meal to halve.*adult#003"):
         branch_effects(domain, intervention="half meal", origins=[("adult#003", 5)], horizon=2)
     with pytest.raises(QuestionError, match="no action 'insulin'.*basal, bolus, carbs"):
-        draw_origins(domain, instances=PATIENTS, per_instance=1, rows=(0, 9), doing="insulin")
+        draw_origins(domain, ids=PATIENTS, per_episode=1, rows=(0, 9), doing="insulin")

@@ -154,7 +154,7 @@ def test_new_chance_is_weather_and_not_another_climate(domain):
 
 
 def test_interventions_do_what_physics_says(domain):
-    asked = draw_origins(domain, instances=domain.instances[::6], per_instance=1, rows=(22, 22))
+    asked = draw_origins(domain, ids=domain.instances[::6], per_episode=1, rows=(22, 22))
     signs = {"net zero": -1, "half methane": -1, "clean air": 1, "double aerosols": -1}
     for name, sign in signs.items():
         done, undone = branch_effects(domain, intervention=name, origins=asked, horizon=12)

@@ -48,7 +48,7 @@ def test_the_virus_has_won_in_every_patient_at_the_beginning(domain):
 
 
 def test_drugs_lower_the_virus_and_both_lower_it_more(domain):
-    asked = draw_origins(domain, instances=domain.instances[:20], per_instance=1, rows=(10, 40), seed=1)
+    asked = draw_origins(domain, ids=domain.instances[:20], per_episode=1, rows=(10, 40), seed=1)
     done, undone = branch_effects(domain, intervention="both", origins=asked, horizon=12, seed=1)
     assert (done.truth - undone.truth)[:, -1, 1].mean() < -0.2
     done, undone = branch_effects(domain, intervention="stop", origins=asked, horizon=12, seed=1)
@@ -78,7 +78,7 @@ def test_the_doctor_treats_much_virus_and_the_random_schedule_does_not_look(doma
 def test_the_patient_of_the_source_is_a_baseline_that_covers(domain):
     data = collect(domain, instances=domain.instances[::4], steps=40, seed=0)
     fitted = domain.baselines["source's patient"](data, 12)
-    asked = draw_origins(domain, instances=domain.instances[1::4], per_instance=2, rows=(10, 20), seed=1)
+    asked = draw_origins(domain, ids=domain.instances[1::4], per_episode=2, rows=(10, 20), seed=1)
     cases = branch(domain, origins=asked, horizon=12, alternatives=1, seed=1)
     futures = fitted.forecast(cases.histories, cases.plan, members=100, seed=0)
     assert futures.shape == (100, 30, 12, 3)

@@ -10,7 +10,7 @@ from foreworld.domains.tumour import Tumour
 from foreworld.errors import QuestionError
 
 DOMAIN = Tumour()
-ORIGINS = draw_origins(DOMAIN, instances=DOMAIN.instances[:4], per_instance=2, rows=(5, 12), seed=3)
+ORIGINS = draw_origins(DOMAIN, ids=DOMAIN.instances[:4], per_episode=2, rows=(5, 12), seed=3)
 
 
 def test_the_trajectory_is_the_one_that_is_collected() -> None:

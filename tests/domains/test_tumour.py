@@ -100,7 +100,7 @@ def test_death_and_recovery_are_final(domain):
 
 
 def test_every_intervention_does_something_and_both_do_more_than_either(domain):
-    asked = draw_origins(domain, instances=domain.instances, per_instance=2, rows=(20, 90), seed=1)
+    asked = draw_origins(domain, ids=domain.instances, per_episode=2, rows=(20, 90), seed=1)
     effect = {}
     for name in domain.interventions:
         done, undone = branch_effects(domain, intervention=name, origins=asked, horizon=28, seed=1)
@@ -157,7 +157,7 @@ def test_the_mechanistic_baseline_finds_the_population_and_covers(domain):
     known = domain._population.theta[::2]
     np.testing.assert_allclose(fitted.mean, known.mean(0), rtol=0.15)
     assert fitted.noise == pytest.approx(0.01, rel=0.03)
-    asked = draw_origins(domain, instances=domain.instances[1::2], per_instance=2, rows=(20, 90), seed=1)
+    asked = draw_origins(domain, ids=domain.instances[1::2], per_episode=2, rows=(20, 90), seed=1)
     cases = branch(domain, origins=asked, horizon=28, alternatives=2, seed=1)
     futures = fitted.forecast(cases.histories, cases.plan, members=100, seed=0)
     assert futures.shape == (100, 180, 28, 1)

@@ -108,7 +108,7 @@ def test_invariants_notice_what_cannot_be(domain):
 
 
 def test_stronger_forcing_feeds_energy_and_extremes(domain):
-    asked = draw_origins(domain, instances=domain.instances[:12], per_instance=1, rows=(3, 3))
+    asked = draw_origins(domain, ids=domain.instances[:12], per_episode=1, rows=(3, 3))
     for name, sign in (("strong", 1), ("weak", -1)):
         done, undone = branch_effects(domain, intervention=name, origins=asked, horizon=12)
         effect = (done.truth - undone.truth)[:, 6:].mean(axis=(0, 1))
@@ -134,7 +134,7 @@ def test_the_state_of_the_weather_turns_the_confounded_policy_down(domain):
 def test_analogues_know_the_weather_and_the_plan(domain):
     train, test = domain.instances[:7], domain.instances[8:14]
     baseline = Analogue.fit(collect(domain, instances=train, steps=60), 6)
-    asked = draw_origins(domain, instances=test, per_instance=3, rows=(8, 12))
+    asked = draw_origins(domain, ids=test, per_episode=3, rows=(8, 12))
     cases = branch(domain, origins=asked, horizon=6, alternatives=2)
     samples = baseline.forecast(cases.histories, cases.plan, members=100)
     climate = np.random.default_rng(0).permutation(baseline.future[:, -1])[:100, None, None]

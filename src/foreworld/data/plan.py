@@ -42,7 +42,7 @@ class Cases:
         histories: what was known at each origin.
         plan: what was done afterwards.
         truth: the targets at `plan.time`; NaN where they were not observed.
-        group: the episode that each case was cut from, for intervals that respect the dependence within one.
+        group: episode or instance that each case was cut from, for intervals that respect the dependence within one.
     """
 
     histories: Episodes

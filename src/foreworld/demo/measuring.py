@@ -9,7 +9,7 @@ import numpy as np
 from foreworld.data.episodes import Episodes
 from foreworld.data.plan import Cases, Forecaster, cut
 from foreworld.domains.base import Domain, Recorded, split
-from foreworld.domains.collect import draw_origins, instance_of
+from foreworld.domains.collect import draw_origins, episode_ids, instance_of
 from foreworld.domains.engine import Engine
 from foreworld.evidence.evaluate import evaluate, origins
 from foreworld.evidence.evaluation import Evaluation
@@ -83,7 +83,7 @@ def measure_simulated(engine: Engine, seed: int, progress: bool | None) -> Findi
     with stage("simulating", progress):
         settings = {"steps": study.steps, "seed": seed}
         data = engine.collect(instances=train, episodes_per_instance=study.episodes, **settings)
-        recorded = engine.collect(instances=test, **settings)
+        recorded = engine.collect(instances=test, episodes_per_instance=study.episodes, **settings)
     clock.lap("simulate")
     model, forecasters = _fit(domain, data, seed, progress)
     clock.lap("fit")
@@ -121,12 +121,13 @@ def _factual(
 
 
 def _moments(domain: Domain, test: list[str], count: int, doing: str, seed: int) -> list[tuple[str, int]]:
-    """At least so many moments, the same number in each instance, where there are so many."""
+    """At least so many moments, the same number in each episode, where there are so many."""
     study = domain.study
+    ids = episode_ids(test, study.episodes)
     return draw_origins(
         domain,
-        instances=test,
-        per_instance=-(-count // len(test)),
+        ids=ids,
+        per_episode=-(-count // len(ids)),
         rows=(study.first, study.steps - study.horizon),
         doing=doing or None,
         seed=seed,

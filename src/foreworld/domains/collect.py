@@ -70,36 +70,36 @@ def draw_origins(
     domain: Domain,
     *,
     policy: str | None = None,
-    instances: Sequence[str],
-    per_instance: int,
+    ids: Sequence[str],
+    per_episode: int,
     rows: tuple[int, int],
     doing: str | None = None,
     seed: int = 0,
 ) -> list[tuple[str, int]]:
-    """Origins for `branch` and `branch_effects`, drawn at random without repeats, in the order of instances and rows.
+    """Origins for `branch` and `branch_effects`, drawn at random without repeats, in the order of episodes and rows.
 
     Args:
         domain: the simulator.
         policy: one of `domain.policies`; the first by default.
-        instances: whose first episodes to use.
-        per_instance: origins in each; fewer where there are not so many.
+        ids: of the episodes to use, as in `collect`.
+        per_episode: origins in each; fewer where there are not so many.
         rows: first and last row allowed.
         doing: only rows whose intended action has a positive value of this variable (a meal, a dose).
         seed: the same as for `branch`, or `doing` will not hold there.
     """
     first, last = rows
-    behaviour = behave(domain, policy, instances, steps=last + 1, seed=seed)
-    allowed = np.ones((len(instances), last + 1 - first), dtype=bool)
+    behaviour = behave(domain, policy, ids, steps=last + 1, seed=seed)
+    allowed = np.ones((len(ids), last + 1 - first), dtype=bool)
     if doing is not None:
         names = [variable.name for variable in domain.schema.actions]
         if doing not in names:
             raise QuestionError(f"no action '{doing}' here; there are {', '.join(names)}")
         allowed = behaviour.intended(first, last + 1)[:, :, names.index(doing)] > 0
     origins = []
-    for name, row_allowed in zip(instances, allowed, strict=True):
+    for name, row_allowed in zip(ids, allowed, strict=True):
         choices = first + np.flatnonzero(row_allowed)
         rng = np.random.default_rng(derive_seed(seed, "origins", name))
-        drawn = rng.choice(choices, size=min(per_instance, len(choices)), replace=False)
+        drawn = rng.choice(choices, size=min(per_episode, len(choices)), replace=False)
         origins += [(name, int(row)) for row in np.sort(drawn)]
     return origins
 
@@ -244,5 +244,5 @@ def _cases(domain: Domain, histories: Episodes, plans: Actions) -> Cases:
         histories=Episodes(domain.schema, asked, histories.backend),
         plan=Plan(time, plans, np.empty((*time.shape, 0))),
         truth=truth,
-        group=tuple(episode.id for episode in histories),
+        group=tuple(instance_of(str(episode.id)) for episode in histories),
     )

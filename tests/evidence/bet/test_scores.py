@@ -9,7 +9,7 @@ from foreworld.evidence.bet.asking import Answer, fewer, noisy, patchy
 from foreworld.evidence.bet.rows import Rows
 
 DOMAIN = Tumour()
-ASKED = draw_origins(DOMAIN, instances=DOMAIN.instances[:6], per_instance=2, rows=(20, 60), seed=1)
+ASKED = draw_origins(DOMAIN, ids=DOMAIN.instances[:6], per_episode=2, rows=(20, 60), seed=1)
 CASES = branch(DOMAIN, origins=ASKED, horizon=12, alternatives=2, seed=1)
 
 

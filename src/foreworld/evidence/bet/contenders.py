@@ -153,7 +153,7 @@ def fit(
         began = time.perf_counter()
         quick = {"persistence": Persistence.fit(data, config.horizon, seed=seed)}
         model = WorldModel.fit(
-            data, seed=seed, objective=config.objective, config=config, progress=False, baselines=quick
+            data, seed=seed, objective=config.objective, config=config, progress=False, baselines=quick, watch=False
         )
         forecaster, facts["flops"] = model, each * model.log[-1]["step"]
     elif name == "LightGBM":

@@ -61,7 +61,7 @@ class Scale:
 FULL = Scale()
 QUICK = replace(
     FULL,
-    domains=("tumour", "weather"),
+    domains=("tumour", "glucose"),
     policies=2,
     ablations=False,
     steps=40,

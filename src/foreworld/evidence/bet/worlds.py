@@ -193,7 +193,7 @@ class World:
         rows = (study.first, study.steps - study.horizon)
         each = max(1, -(-count // len(test)))
         return draw_origins(
-            domain, policy=policy, instances=test, per_instance=each, rows=rows, doing=doing, seed=500 + self.seed
+            domain, policy=policy, ids=test, per_episode=each, rows=rows, doing=doing, seed=500 + self.seed
         )
 
 

@@ -8,7 +8,7 @@ differ between histories, and between the plans and what was recorded.
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from scipy import stats
 
 from foreworld.data.episodes import Episodes
@@ -16,6 +16,7 @@ from foreworld.reasoning.effect.answer import LEVELS
 from foreworld.reasoning.effect.correction import Moments
 from foreworld.reasoning.effect.evidence import Evidence
 from foreworld.reasoning.effect.modifiers import with_products
+from foreworld.reasoning.effect.nuisance import FOLDS
 from foreworld.reasoning.effect.record import Record
 
 RESAMPLES = 1000
@@ -42,7 +43,7 @@ class Bootstrap:
         error: the correction of a unit of each term; no lags if there is none.
         errors: the same from recorded episodes drawn anew.
         real, reals: the share of the model's bend that is real, likewise.
-        stretch: what the quantiles of few episodes fall short of Student's.
+        stretch: how much wider intervals are than the resamples, by step; see `widening`.
     """
 
     asked: Float[np.ndarray, "resample episode"]
@@ -51,24 +52,26 @@ class Bootstrap:
     errors: Float[np.ndarray, "resample lag term unit"]
     real: Float[np.ndarray, "1 lag unit"]
     reals: Float[np.ndarray, "resample lag unit"]
-    stretch: float
+    stretch: Float[np.ndarray, " step"]
 
     @classmethod
-    def draw(cls, histories: Episodes, evidence: Evidence, shape: tuple[int, int, int], *, seed: int) -> "Bootstrap":
-        """For so many networks, terms and units of targets."""
+    def draw(
+        cls, histories: Episodes, evidence: Evidence, shape: tuple[int, int, int, int], *, seed: int
+    ) -> "Bootstrap":
+        """For so many networks, steps, terms and units of targets."""
         rng = np.random.default_rng([seed, 7])
-        networks, terms, units = shape
+        networks, steps, terms, units = shape
         asked = draw_weights(rng, len(histories))
         again = (draw_weights(rng, networks) - 1 / networks) * np.sqrt(networks / max(networks - 1, 1))
         moments, record = evidence.moments, evidence.record
         if moments is None or record is None:
             none = [np.zeros((count, 0, *shape)) for shape in ((terms, units), (units,)) for count in (1, RESAMPLES)]
-            return cls(asked, again, *none, stretch=1.0)
+            return cls(asked, again, *none, stretch=np.ones(steps))
         clusters = len(record.ids)
         recorded = draw_weights(rng, clusters)
         if sorted(map(str, record.ids)) == sorted(str(history.id) for history in histories):
             asked = recorded[:, [record.ids.index(history.id) for history in histories]]
-        students = stats.t.ppf(0.975, clusters - 1) / stats.norm.ppf(0.975)
+        wider = widening(episodes=clusters, terms=terms, features=moments.features, rows=moments.rows)
         return cls(
             asked=asked,
             networks=again,
@@ -76,8 +79,23 @@ class Bootstrap:
             errors=moments.errors(recorded * clusters),
             real=moments.real(np.ones((1, clusters))),
             reals=moments.real(recorded),
-            stretch=float(students * np.sqrt(clusters / (clusters - 1))),
+            stretch=wider[np.minimum(np.arange(steps), moments.lags - 1)],
         )
+
+
+def widening(*, episodes: int, terms: int, features: int, rows: Int[np.ndarray, " lag"]) -> Float[np.ndarray, " lag"]:
+    """What resampled episodes fall short of, as a factor of their deviation.
+
+    Few episodes: Student's quantiles, and as many episodes fewer as terms are estimated from them. And the regressions
+    on p features, which stay as they are when episodes are drawn anew: with errors v of the action and e of the
+    outcome, and H = X (X'X)^-1 X' across folds, the numerator of the estimate is sum v_i e_i - 2 sum H_ij v_i e_j,
+    since what is missed of the action meets e as what is missed of the outcome meets v. Its variance is n + 2 f p in
+    units of that of v e, of which n + f p shows in the rows, with f = 2 F / (F - 1) for F folds and p well below n.
+    """
+    students = stats.t.ppf(0.975, episodes - 1) / stats.norm.ppf(0.975)
+    fixed = 2 * FOLDS / (FOLDS - 1) * features
+    hidden = (rows + 2 * fixed) / (rows + fixed)
+    return students * np.sqrt(episodes / max(episodes - terms, 1) * hidden)
 
 
 def resample(
@@ -90,7 +108,7 @@ def resample(
 ) -> Draws:
     """Correct the model's effects, and bootstrap them over networks and episodes."""
     networks, count, steps, units = gap.shape
-    boot = Bootstrap.draw(histories, evidence, (networks, apart.shape[2], units), seed=seed)
+    boot = Bootstrap.draw(histories, evidence, (networks, steps, apart.shape[2], units), seed=seed)
     bends = model_bends(gap, apart, evidence)
     bend, said = bends.mean(0), gap.mean(0)
     real, reals = (_to_the_end(part, steps) for part in (boot.real, boot.reals))
@@ -108,8 +126,8 @@ def resample(
         moved = np.stack([corrections(boot.errors - boot.error, plan[None], steps) for plan in plans], axis=1)
         away = np.tensordot(boot.networks, unsettled[:, pick], 1) + moved[:, which.reshape(-1)]
         away = away + (reals - real)[:, None] * bend[pick]
-        levels[:, pick] = effects[pick] + boot.stretch * np.quantile(away, LEVELS, axis=0)
-    return Draws(effects, levels, average, average + boot.stretch * np.quantile(around, LEVELS, axis=0))
+        levels[:, pick] = effects[pick] + boot.stretch[:, None] * np.quantile(away, LEVELS, axis=0)
+    return Draws(effects, levels, average, average + boot.stretch[:, None] * np.quantile(around, LEVELS, axis=0))
 
 
 def keep_informative(evidence: Evidence, apart: Float[np.ndarray, "episode step term"], *, seed: int) -> Evidence:

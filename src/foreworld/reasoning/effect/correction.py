@@ -57,6 +57,7 @@ class Moments:
         leftover: variance of the outcome that neither history nor actions explain, by lag.
         free: variance of the action that history does not explain.
         rows: that each lag rests on.
+        features: of the history, that actions and outcomes were regressed on.
     """
 
     modifiers: Modifiers
@@ -70,6 +71,7 @@ class Moments:
     leftover: Float[np.ndarray, "lag unit"]
     free: Float[np.ndarray, " column"]
     rows: Int[np.ndarray, " lag"]
+    features: int
 
     @property
     def lags(self) -> int:
@@ -175,6 +177,7 @@ def gather(record: Record, schema: Schema, *, seed: int) -> Moments | None:
         leftover=np.stack(leftover),
         free=deviation,
         rows=np.array(rows),
+        features=x.shape[1],
     )
 
 

@@ -18,7 +18,8 @@ from foreworld.world.build import Network
 from foreworld.world.network import WorldNetwork
 
 LEAST = 0.01  # Deviation of a forecast, scaled; a label that no draw had is not ruled out.
-DRAWS = 20  # Of the noise, a member; the same in fitting and in use, as the sampling error counts as disagreement.
+DRAWS = 20
+"""Of the noise, a member, at most; as many in fitting as in use, since the sampling error counts as disagreement."""
 
 
 @dataclass(frozen=True)
@@ -84,10 +85,11 @@ def spread_of(
     encoding: Encoding,
 ) -> Spread:
     """Ask every member. Futures are cut at physical bounds: a forecast that presses against one is narrower for it."""
+    draws = min(DRAWS, network.config.draws)
     if isinstance(network, WorldNetwork):
-        drawn = sample(network, beliefs, histories, plan, encoding, draws=DRAWS, seed=0)
+        drawn = sample(network, beliefs, histories, plan, encoding, draws=draws, seed=0)
     else:
-        drawn = draw(network, histories, plan, encoding, draws=DRAWS, seed=0)
+        drawn = draw(network, histories, plan, encoding, draws=draws, seed=0)
     targets = encoding.schema.targets
     centre, scale = encoding.scaling.of(targets)
     low = np.array([-np.inf if target.low is None else target.low for target in targets])

@@ -33,7 +33,7 @@ def surprise(model: "WorldModel", data: Episodes, budget: float | int | str) -> 
     """Hold trajectories against what was expected of them; see `WorldModel.surprise`."""
     monitor, encoding = model.monitor, model.encoding
     if monitor is None:
-        raise QuestionError(f"surprise: models of the objective {model.config.objective} were not fitted to notice any")
+        raise QuestionError("surprise: this model was not fitted to notice any")
     rate = alarms_a_row(budget, model.schema, encoding.scaling.step)
     if rate < monitor.watch.rates[-1]:
         raise QuestionError(
