@@ -7,8 +7,8 @@ A cell is a domain and a seed; models are those of `domains.py`, kept in build/d
 episodes are new ones of instances that are not in training.
 
 - **Horizon**: the share of truths within 50/80/90% intervals at every step: without calibration; calibrated at fit
-  time, but with all held-out questions asked with one set of draws, as it was before; as calibrated now; calibrated
-  anew on fresh episodes. The last is measured crosswise: half of the test instances calibrate for the other half.
+  time; calibrated anew on fresh episodes. The last is measured crosswise: half of the test instances calibrate for the
+  other half.
 - **Group**: the same two recalibrations, with and without `by`, in each group.
 - **Stream**: episodes of the shifted worlds (more sensor noise, sicker), one stream each, six steps ahead at most.
 - **Band**: the share of futures that lie in the 90% intervals of all steps at once, and in the 90% band.
@@ -30,7 +30,6 @@ from foreworld.domains.base import Domain, split
 from foreworld.domains.collect import collect, instance_of
 from foreworld.evidence.evaluate import origins
 from foreworld.model import WorldModel
-from foreworld.reasoning import held_out
 from foreworld.reasoning.band import Band
 from foreworld.reasoning.calibrate import LEVELS, Calibration
 from foreworld.reasoning.forecast import draw
@@ -38,7 +37,6 @@ from foreworld.reasoning.groups import Groups
 from foreworld.reasoning.held_out import BATCH, batch_seed
 from foreworld.reasoning.pool import bounded
 from foreworld.reasoning.recalibrate import ends
-from foreworld.training.fit import folds
 from foreworld.world.config import FitConfig
 
 HERE = Path(__file__).parent
@@ -64,22 +62,21 @@ def run(name: str, seed: int, small: bool) -> dict:
     count = FEW["cases"] if small else CASES
     places = origins(fresh, context=max(domain.study.first, 1), horizon=horizon, limit=count, seed=seed)
     cases = cut(fresh, places, horizon)
-    drawn = _draw(model, cases, seed)
+    drawn, growth = _draw(model, cases, seed)
     owner = np.array([instance_of(str(group)) for group in cases.group])
     numbers = [index for index, target in enumerate(domain.schema.targets) if target.kind == "continuous"]
 
     def seen(each: WorldModel) -> np.ndarray:
         """Calibrated futures of the test cases."""
         parts = [
-            each.calibrated(part, model.config.draws, cases.histories.take(range(start, start + part.shape[2])))
-            for start, part in zip(range(0, len(owner), BATCH), drawn, strict=True)
+            each.calibrated(part, model.config.draws, cases.histories.take(range(start, start + part.shape[2])), wide)
+            for start, part, wide in zip(range(0, len(owner), BATCH), drawn, growth, strict=True)
         ]
         return bounded(np.concatenate(parts, 1), domain.schema.targets)
 
     result: dict = {"domain": name, "seed": seed, "cases": len(owner), "instances": len(test), "horizon": horizon}
     result["targets"] = [domain.schema.targets[index].name for index in numbers]
     variants = {"none": seen(replace(model, calibration=_identity(model.calibration)))}
-    variants["one set of draws"] = seen(replace(model, calibration=_as_before(model, data, seed)))
     variants["at fit"] = seen(model)
     # Crosswise: each half of the test instances is scored with the calibration of the other.
     half = np.random.default_rng([seed, 8]).permutation(test)[: len(test) // 2]
@@ -125,15 +122,16 @@ def _learn(name: str, seed: int, small: bool) -> tuple[Domain, list[str], Episod
     return domain, test, data, WorldModel.load(kept)
 
 
-def _draw(model: WorldModel, cases: Cases, seed: int) -> list[np.ndarray]:
-    """Futures of every network before calibration, in batches."""
-    parts = []
+def _draw(model: WorldModel, cases: Cases, seed: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Futures of every network before calibration, and the growth of the error, in batches."""
+    parts, growth = [], []
     for start in range(0, len(cases.truth), BATCH):
         histories = cases.histories.take(range(start, min(start + BATCH, len(cases.truth))))
         plan = cases.plan.take(slice(start, start + BATCH))
         noise = batch_seed(10_000 + seed, start)
         parts.append(draw(model.network, histories, plan, model.encoding, draws=model.config.draws, seed=noise))
-    return parts
+        growth.append(model.judge(histories, plan).growth)
+    return parts, growth
 
 
 def _identity(known: Calibration) -> Calibration:
@@ -141,17 +139,6 @@ def _identity(known: Calibration) -> Calibration:
     zero, one = np.zeros((steps, targets)).tolist(), np.ones((steps, targets)).tolist()
     factors = np.ones((steps, targets, len(LEVELS))).tolist()
     return Calibration(pivot=zero, slope=one, shift=zero, factors=factors, cases=0, episodes=0)
-
-
-def _as_before(model: WorldModel, data: Episodes, seed: int) -> Calibration:
-    """Calibrated at fit time with one set of draws for all the questions of a member."""
-    left_out = folds(np.array([episode.steps for episode in data]), model.config.members, seed)
-    batch, held_out.BATCH = held_out.BATCH, 1 << 30
-    try:
-        asked = held_out.forecast_held_out(model.network, model.encoding, data, left_out, seed=seed)
-    finally:
-        held_out.BATCH = batch
-    return held_out.calibrate(asked, model.encoding, model.config.members)
 
 
 def _coverage(

@@ -20,7 +20,7 @@ from foreworld.data.table import read, read_planned
 from foreworld.errors import QuestionError, TrainingError
 from foreworld.evidence.baselines import Persistence, RidgeARX
 from foreworld.reasoning.band import Band
-from foreworld.reasoning.calibrate import Calibration
+from foreworld.reasoning.calibrate import Calibration, widened
 from foreworld.reasoning.forecast import draw, encode_now
 from foreworld.reasoning.held_out import calibrate, forecast_held_out
 from foreworld.reasoning.imagination import Imagination
@@ -121,13 +121,14 @@ class WorldModel:
         trained = train(data, config, seed=seed, checkpoint=state, progress=progress)
         network, encoding = trained.network, trained.encoding
         held_out = forecast_held_out(network, encoding, data, trained.held_out, seed=seed)
+        support, growth = fit_support(network, encoding, data, trained.held_out, seed=seed)
         ahead = trained.config.horizon
         return cls(
             config=trained.config,
             encoding=encoding,
             network=network,
-            calibration=calibrate(held_out, encoding, trained.config.members),
-            support=fit_support(network, encoding, data, trained.held_out, seed=seed),
+            calibration=calibrate(held_out, encoding, trained.config.members, growth),
+            support=support,
             monitor=fit_monitor(network, encoding, data, trained.held_out, seed=seed)
             if watch and isinstance(network, WorldNetwork) and objective.startswith("jepa")
             else None,
@@ -194,9 +195,10 @@ class WorldModel:
         self, histories: Episodes, plan: Plan, *, members: int = 200, seed: int = 0, band: float | None = None
     ) -> Imagination:
         """What happens after each history under a plan that is already spelled out."""
-        samples = self.forecast(histories, plan, members=members, seed=seed)
+        verdict = self.judge(histories, plan)
+        samples = self.forecast(histories, plan, members=members, seed=seed, growth=verdict.growth)
         ends = None if band is None else Band.of(samples, self.calibration, histories, band)
-        return Imagination(samples, self.judge(histories, plan), histories, plan, band=ends)
+        return Imagination(samples, verdict, histories, plan, band=ends)
 
     def judge(self, histories: Episodes, plan: Plan) -> Verdict:
         """How far histories and plan lie within what training saw: a score in [0, 1], and why it is low."""
@@ -401,32 +403,36 @@ class WorldModel:
             raise QuestionError(f"{verb}: only models of the objective jepa can, and this is {self.config.objective}")
 
     def forecast(
-        self, histories: Episodes, plan: Plan, *, members: int = 200, seed: int = 0, draws: int | None = None
+        self,
+        histories: Episodes,
+        plan: Plan,
+        *,
+        members: int = 200,
+        seed: int = 0,
+        draws: int | None = None,
+        growth: Float[np.ndarray, "episode step"] | None = None,
     ) -> Float[np.ndarray, "member episode step target"]:
         """Calibrated futures of the targets in native units; `members` of them, spread over the ensemble.
 
         They are taken from at least `draws` of each network, by default as many as the configuration says. The same
-        seed means the same noise, whatever the plan.
+        seed means the same noise, whatever the plan. `growth` is that of the error, by default as `judge` has it.
         """
-        return bounded(self.unbounded(histories, plan, members=members, seed=seed, draws=draws), self.schema.targets)
-
-    def unbounded(
-        self, histories: Episodes, plan: Plan, *, members: int = 200, seed: int = 0, draws: int | None = None
-    ) -> Float[np.ndarray, "member episode step target"]:
-        """The same before it is cut at the physical bounds of the schema."""
+        growth = self.judge(histories, plan).growth if growth is None else growth
         draws = max(draws or self.config.draws, -(-members // self.config.members))
         drawn = draw(self.network, histories, plan, self.encoding, draws=draws, seed=seed)
-        return self.calibrated(drawn, members, histories)
+        return bounded(self.calibrated(drawn, members, histories, growth), self.schema.targets)
 
     def calibrated(
         self,
         drawn: Float[np.ndarray, "network draw episode step target"],
         members: int,
         histories: Episodes,
+        growth: Float[np.ndarray, "episode step"],
     ) -> Float[np.ndarray, "member episode step target"]:
-        """Futures of the networks in scaled units, as futures of the ensemble in native ones."""
+        """Futures of the networks in scaled units, as futures of the ensemble in native ones, not cut at any bounds."""
         centre, scale = self.encoding.scaling.of(self.schema.targets)
-        calibrated = np.stack([self.calibration.by_group(futures * scale + centre, histories) for futures in drawn])
+        wide = (widened(futures * scale + centre, growth, self.schema.targets) for futures in drawn)
+        calibrated = np.stack([self.calibration.by_group(futures, histories) for futures in wide])
         together = calibrated.swapaxes(0, 1).reshape(-1, *drawn.shape[2:])[:members]
         averaged = pool(calibrated, members)
         # Quantiles of categories cannot be averaged; their futures are thrown together.

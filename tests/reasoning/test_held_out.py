@@ -9,7 +9,7 @@ import torch
 
 from foreworld.data.plan import cut
 from foreworld.reasoning import held_out as held_out_module
-from foreworld.reasoning.calibrate import LEVELS
+from foreworld.reasoning.calibrate import LEVELS, widened
 from foreworld.reasoning.forecast import draw, encode_now
 from foreworld.reasoning.held_out import (
     HeldOut,
@@ -125,12 +125,32 @@ def test_without_a_question_asked_twice_an_ensemble_counts_as_one_member() -> No
 
 def test_calibration_counts_its_cases_and_leaves_categories_alone() -> None:
     held_out = forecast_held_out(NETWORK, ENCODING, DATA, HELD_OUT, seed=0)
-    calibration = calibrate(held_out, ENCODING, 3)
+    calibration = calibrate(held_out, ENCODING, 3, np.ones((len(held_out.truth), held_out.truth.shape[1])))
     assert (calibration.cases, calibration.episodes) == (len(held_out.origin), 5)
     assert calibration.horizon == 4
     for step in range(4):
         assert calibration.factors[step][0] != [1.0] * 8
         assert calibration.factors[step][1] == calibration.factors[step][2] == [1.0] * 8
+
+
+def test_intervals_hold_for_strange_questions_too_where_their_errors_are_foretold() -> None:
+    rng = np.random.default_rng(0)
+    size = np.exp(rng.normal(size=(4000, 1)))  # Errors are as large as this; the networks know nothing of it.
+    levels = [NormalDist().inv_cdf(level) for level in (np.arange(100) + 0.5) / 100]
+    samples = np.tile(np.array(levels)[:, None, None, None], (1, 4000, 1, 3))
+    truth = size[..., None] * rng.normal(size=(4000, 1, 3))
+    origin = np.stack([np.arange(4000), np.zeros(4000, int)], 1)
+
+    def covered(growth: np.ndarray) -> tuple[float, float]:
+        calibration = calibrate(HeldOut(samples, truth, origin), ENCODING, 1, growth)
+        moved = calibration.apply(widened(samples, growth, ENCODING.schema.targets))[..., 0]
+        low, high = np.quantile(moved, [0.05, 0.95], axis=0)
+        inside = ((truth[..., 0] >= low) & (truth[..., 0] <= high))[:, 0]
+        return float(inside[size[:, 0] > 2].mean()), float(inside[size[:, 0] < 0.5].mean())
+
+    strange, usual = covered(np.ones_like(size))
+    assert strange < 0.75 and usual > 0.97
+    np.testing.assert_allclose(covered(size), 0.9, atol=0.025)
 
 
 def test_origins_are_spread_evenly_and_have_a_whole_future() -> None:

@@ -6,6 +6,10 @@ case by more than the truth follows them, m is first drawn in (`Centre`). This i
 regression (Romano, Patterson, Candes, NeurIPS 2019) with a multiplicative score, level by level and one-sided, so the
 shape and the asymmetry of each forecast survive and every sampled future is moved monotonically, staying coherent.
 
+What is calibrated are futures that were `widened` by what the support of a question says of its error: the score is
+normalised by a model of its size (Papadopoulos, Gammerman and Vovk, 2008; Lei et al., JASA 2018, section 5.2), so that
+intervals hold for strange questions as for usual ones, and not on average alone.
+
 A band that holds a whole future at once is wider than the interval of any step: its stretch is the conformal quantile
 of the largest miss over the steps (max score; Diquigiovanni, Fontana and Vantini, JMVA 2022).
 """
@@ -19,6 +23,7 @@ from jaxtyping import Float, Int
 from pydantic import BaseModel, ConfigDict
 
 from foreworld.data.episodes import Episodes
+from foreworld.data.schema import Variable
 from foreworld.reasoning.conformal import conformal_quantile, misses
 from foreworld.reasoning.groups import Groups
 
@@ -101,6 +106,18 @@ class Calibration(BaseModel):
     def band_stretch(self, horizon: int, level: float) -> Float[np.ndarray, " target"]:
         """Stretch of the calibrated 90% interval that holds so many steps at once."""
         return np.array(self.band[min(horizon, len(self.band)) - 1])[:, BANDS.index(level)]
+
+
+def widened(
+    samples: Float[np.ndarray, "member episode step target"],
+    growth: Float[np.ndarray, "episode step"],
+    targets: Sequence[Variable],
+) -> Float[np.ndarray, "member episode step target"]:
+    """Futures of numbers, moved away from their median by a factor for each question and step."""
+    continuous = [variable.kind == "continuous" for variable in targets]
+    factor = np.where(continuous, growth[..., None], 1.0)
+    middle = np.median(samples, axis=0)
+    return (middle + factor * (samples - middle)).astype(samples.dtype)
 
 
 def quantiles(

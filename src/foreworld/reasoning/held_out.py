@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 from foreworld.data.episodes import Episodes
 from foreworld.data.plan import cut
 from foreworld.data.scaling import Encoding
-from foreworld.reasoning.calibrate import LEVELS, Calibration, fit_band, fit_calibration, quantiles
+from foreworld.reasoning.calibrate import LEVELS, Calibration, fit_band, fit_calibration, quantiles, widened
 from foreworld.reasoning.conformal import conformal_quantile, misses
 from foreworld.reasoning.forecast import draw
 from foreworld.reasoning.pool import bounded
@@ -94,9 +94,20 @@ def only(network: Network, encoding: Encoding, member: int) -> Network:
     return alone.requires_grad_(False)
 
 
-def calibrate(held_out: HeldOut, encoding: Encoding, members: int) -> Calibration:
-    """Calibration of an ensemble of so many members from held-out forecasts of single ones."""
+def calibrate(
+    held_out: HeldOut, encoding: Encoding, members: int, growth: Float[np.ndarray, "question step"]
+) -> Calibration:
+    """Calibration of an ensemble of so many members from held-out forecasts of single ones.
+
+    Args:
+        held_out: what members say of questions that they left out.
+        encoding: of the model.
+        members: of the ensemble.
+        growth: of the error of each question of `spread_origins`, as `fit_support` gives it.
+    """
     targets, group = encoding.schema.targets, held_out.origin[:, 0]
+    question = np.unique(held_out.origin, axis=0, return_inverse=True)[1].reshape(-1)
+    held_out = replace(held_out, samples=widened(held_out.samples, growth[question], targets))
     continuous = [variable.kind == "continuous" for variable in targets]
     alone = fit_calibration(held_out.samples, held_out.truth, continuous, group)
     calibrated = replace(held_out, samples=alone.apply(held_out.samples))

@@ -57,7 +57,7 @@ class Imagination:
     def expected_error(self) -> Float[np.ndarray, "episode step target"]:
         """Expected absolute error of the median, native units; of a category, the chance that the likeliest is wrong.
 
-        It is that of the calibrated futures themselves, times what held-out questions say of strange ones.
+        It is that of the calibrated futures themselves, which are wider where a question is strange.
         """
         errors = []
         for index, target in enumerate(self.targets):
@@ -67,7 +67,7 @@ class Imagination:
             else:
                 shares = [(values == code).mean(0) for code in range(max(target.width, 2))]
                 errors.append(1 - np.max(shares, axis=0))
-        return np.stack(errors, axis=-1) * self.verdict.growth[..., None]
+        return np.stack(errors, axis=-1)
 
     def summary(self) -> list[dict[str, Any]]:
         """How far each answer can be trusted and why not further, one entry a history; JSON-able.

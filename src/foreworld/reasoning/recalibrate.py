@@ -16,7 +16,7 @@ from foreworld.data.episodes import Episode, Episodes
 from foreworld.data.plan import Cases, cut
 from foreworld.data.schema import Variable
 from foreworld.errors import QuestionError
-from foreworld.reasoning.calibrate import FEWEST, Calibration, fit_band, fit_calibration, quantiles
+from foreworld.reasoning.calibrate import FEWEST, Calibration, fit_band, fit_calibration, quantiles, widened
 from foreworld.reasoning.conformal import misses
 from foreworld.reasoning.forecast import draw
 from foreworld.reasoning.groups import Groups
@@ -201,8 +201,10 @@ def _forecast(model: "WorldModel", cases: Cases, seed: int) -> tuple[Samples, Sa
         drawn = draw(
             model.network, histories, plan, model.encoding, draws=model.config.draws, seed=batch_seed(seed, start)
         )
-        raw.append(np.sort(drawn * scale + centre, axis=1).mean(0))
-        before.append(model.calibrated(drawn, drawn.shape[1], histories))
+        growth = model.judge(histories, plan).growth
+        wide = [widened(futures * scale + centre, growth, model.schema.targets) for futures in drawn]
+        raw.append(np.sort(wide, axis=1).mean(0))
+        before.append(model.calibrated(drawn, drawn.shape[1], histories, growth))
     return np.concatenate(raw, 1), bounded(np.concatenate(before, 1), model.schema.targets)
 
 

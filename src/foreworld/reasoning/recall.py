@@ -38,7 +38,14 @@ class Model(Protocol):
     def encoding(self) -> Encoding: ...
     def judge(self, histories: Episodes, plan: Plan) -> Verdict: ...
     def forecast(
-        self, histories: Episodes, plan: Plan, *, members: int, seed: int, draws: int
+        self,
+        histories: Episodes,
+        plan: Plan,
+        *,
+        members: int,
+        seed: int,
+        draws: int,
+        growth: Float[np.ndarray, "episode step"],
     ) -> Float[np.ndarray, "member episode step target"]: ...
 
 
@@ -115,7 +122,9 @@ def answer(
     count = max(members, SAMPLES)
 
     def futures(histories: Episodes, plan: Plan, count: int) -> Float[np.ndarray, "sample episode step target"]:
-        return model.forecast(histories, plan, members=count, seed=seed, draws=1)
+        # Worlds of one case are compared future by future: all are as wide as the networks say.
+        plain = np.ones(plan.actions.shape[:2])
+        return model.forecast(histories, plan, members=count, seed=seed, draws=1, growth=plain)
 
     response = learn_response(futures, trajectories, model.encoding.scaling, plan.horizon)
     factual, other, effects = worlds(futures, fact, plan, count)

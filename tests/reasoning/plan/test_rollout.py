@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from foreworld.data.plan import Plan, cut
-from foreworld.reasoning.calibrate import Calibration, fit_calibration
+from foreworld.reasoning.calibrate import Calibration, fit_calibration, widened
 from foreworld.reasoning.forecast import encode_now, sample
 from foreworld.reasoning.plan import rollout as module
 from foreworld.reasoning.plan.rollout import ModelRollout
@@ -25,9 +25,14 @@ CALIBRATION = fit_calibration(
 )
 
 
+GROWTH = np.exp(0.5 * rng.normal(size=CASES.plan.actions.shape[:2]))  # Of the error of each question.
+
+
 def rollout(draws: tuple[int, int] = (2, 6), calibration: Calibration = CALIBRATION) -> ModelRollout:
     beliefs = encode_now(NETWORK, CASES.histories, ENCODING)
-    return ModelRollout(NETWORK, ENCODING, calibration, beliefs, CASES.histories, CASES.plan, draws=draws, seed=3)
+    return ModelRollout(
+        NETWORK, ENCODING, calibration, beliefs, CASES.histories, CASES.plan, GROWTH, draws=draws, seed=3
+    )
 
 
 def reference(draws: int) -> np.ndarray:
@@ -55,7 +60,8 @@ def test_each_candidate_has_the_futures_of_its_forecast(monkeypatch) -> None:
 def test_settled_futures_are_calibrated_and_pooled_as_a_forecast() -> None:
     settled = rollout().settle(CANDIDATES)
     flat = reference(6).reshape(2, 6, -1, 4, 3)
-    calibrated = np.stack([CALIBRATION.apply(member) for member in flat])
+    wide = [widened(member, GROWTH.repeat(CANDIDATES.shape[1], 0), ENCODING.schema.targets) for member in flat]
+    calibrated = np.stack([CALIBRATION.apply(member) for member in wide])
     level = np.maximum(pool(calibrated, 12), 0)[..., 0]
     np.testing.assert_allclose(settled.pooled.numpy().reshape(12, -1, 4, 3)[..., 0], level, rtol=1e-3, atol=2e-2)
     assert settled.by_member.shape == (2, 6, 5, 4, 4, 3) and settled.pooled[..., 0].min() >= 0

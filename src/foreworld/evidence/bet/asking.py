@@ -54,13 +54,14 @@ def ask(fitted: Fitted, cases: Cases, *, members: int, seed: int) -> Answer:
     else:
         futures = invent(network, cases.histories, cases.plan, encoding, draws=draws, seed=seed)
         drawn, malformed = futures.values.numpy(), futures.malformed.any(-1).float().mean((0, 1)).double().numpy()
-    unbounded = model.calibrated(drawn, members, cases.histories)
     beliefs = encode_now(network, cases.histories, encoding)
+    verdict = model.support.judge(network, encoding, beliefs, cases.histories, cases.plan)
+    unbounded = model.calibrated(drawn, members, cases.histories, verdict.growth)
     return Answer(
         samples=bounded(unbounded, model.schema.targets),
         unbounded=unbounded,
         malformed=malformed,
-        supported=model.support.judge(network, encoding, beliefs, cases.histories, cases.plan).supported,
+        supported=verdict.supported,
         distance=model.support.distance(beliefs),
     )
 

@@ -105,16 +105,19 @@ def make_plan(
         problem = build_problem(task, histories, default, model.encoding.scaling, _decided(histories, do, future))
         network = belief_network(model.network)
         beliefs = encode_now(network, histories, model.encoding)
+        usual = model.support.judge(network, model.encoding, beliefs, histories, default).growth
         rollout = ModelRollout(
-            network, model.encoding, model.calibration, beliefs, histories, default, draws=draws, seed=seed
+            network, model.encoding, model.calibration, beliefs, histories, default, usual, draws=draws, seed=seed
         )
         starts = [problem.gather(plan) for plan in (default.actions, start) if plan is not None]
         chosen, settled = choose(problem, rollout, planner or ICEM(), torch.cat(starts[::-1], 1), seed)
         plan = replace(default, actions=final_actions(problem, chosen))
+        verdict = model.support.judge(network, model.encoding, beliefs, histories, plan)
+        # The search takes the plan for as familiar as doing nothing; the answer is about the plan as it is.
+        rollout.growth = np.maximum(usual, verdict.growth)
         compared = [plan.actions, default.actions] + ([] if logged is None else [logged.actions])
         settled = settle(problem, rollout, torch.from_numpy(np.stack(compared, 1)).float())
         limits = _report_limits(problem, rollout, planner or ICEM(), chosen, settled, seed)
-        verdict = model.support.judge(network, model.encoding, beliefs, histories, plan)
     return PlanAnswer(
         plan=plan,
         chosen=tuple(variable.name for variable in problem.chosen),

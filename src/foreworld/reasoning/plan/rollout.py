@@ -21,7 +21,7 @@ from foreworld.data.plan import Plan
 from foreworld.data.scaling import LIMIT, Encoding
 from foreworld.data.tabulate import encode_plan
 from foreworld.nets.ensemble import MLP
-from foreworld.reasoning.calibrate import LEVELS, Calibration
+from foreworld.reasoning.calibrate import LEVELS, Calibration, widened
 from foreworld.reasoning.pool import pool
 from foreworld.world.draws import decorrelated, stratified
 from foreworld.world.network import WorldNetwork
@@ -67,6 +67,7 @@ class ModelRollout:
         network, encoding, calibration: of the world model.
         beliefs: after each history.
         histories, plan: what was known; what is known of the future, and the actions that no candidate changes.
+        growth: of the error by step, see `foreworld.reasoning.calibrate.widened`.
         draws: of the noise, a member: in the search, and for the answer.
         seed: of the noise.
     """
@@ -79,13 +80,14 @@ class ModelRollout:
         beliefs: Float[Tensor, "member episode latent"],
         histories: Episodes,
         plan: Plan,
+        growth: Float[np.ndarray, "episode step"],
         *,
         draws: tuple[int, int],
         seed: int,
     ):
         keep_large_allocations()
         self.network, self.encoding, self.calibration, self.beliefs = network, encoding, calibration, beliefs
-        self.seed = seed
+        self.growth, self.seed = growth, seed
         moves, elapsed = (torch.from_numpy(array) for array in encode_plan(histories, plan, encoding))
         step = encoding.scaling.step
         now = np.array([episode.time[-1] for episode in histories])
@@ -161,7 +163,12 @@ class ModelRollout:
     def settle(self, actions: Actions) -> Futures:
         drawn = self._futures(actions, self.many)[0].numpy()
         horizon, targets = drawn.shape[-2:]
-        calibrated = [self.calibration.apply(member.reshape(len(member), -1, horizon, targets)) for member in drawn]
+        growth = self.growth.repeat(actions.shape[1], 0)
+        wide = (
+            widened(member.reshape(len(member), -1, horizon, targets), growth, self.encoding.schema.targets)
+            for member in drawn
+        )
+        calibrated = [self.calibration.apply(member) for member in wide]
         by_member = np.stack(calibrated).reshape(drawn.shape)
         together = by_member.swapaxes(0, 1).reshape(-1, *drawn.shape[2:])
         continuous = [variable.kind == "continuous" for variable in self.encoding.schema.targets]
@@ -287,8 +294,10 @@ class ModelRollout:
         low, high = factors[..., LEVELS.index(0.05)], factors[..., LEVELS.index(0.95)]
         middle = mean.mean(0)
         between = (mean - middle).square().sum(0) / max(len(mean) - 1, 1)
-        spread = (variance.mean(0) + between).sqrt()
-        away = drawn - middle
+        numbers = torch.tensor([variable.kind == "continuous" for variable in self.encoding.schema.targets])
+        growth = torch.where(numbers, torch.from_numpy(self.growth).to(drawn)[:, None, :, None], 1.0)
+        spread = (variance.mean(0) + between).sqrt() * growth
+        away = (drawn - middle) * growth
         moved = pivot + slope * (middle - pivot) + shift * _IQR * spread
         return self._bounded(moved + torch.where(away < 0, low, high) * away)
 

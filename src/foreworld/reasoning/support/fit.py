@@ -17,14 +17,13 @@ from foreworld.data.scaling import Encoding
 from foreworld.reasoning.forecast import encode_now
 from foreworld.reasoning.held_out import only, spread_origins
 from foreworld.reasoning.support.hindsight import Hindsight, look_back
-from foreworld.reasoning.support.judge import TAIL, Support, gather, relative, strangeness
+from foreworld.reasoning.support.judge import TAIL, Support, gather, growth, relative, strangeness
 from foreworld.reasoning.support.neighbours import Neighbours
 from foreworld.reasoning.support.overlap import fit_overlap, planned
 from foreworld.reasoning.support.ranks import Ranks
 from foreworld.reasoning.support.spread import channels, spread_of
 from foreworld.world.build import Network
 
-CASES = 500  # Held-out questions, at most.
 REFERENCES = 1024  # Training beliefs kept a member.
 RIDGE, LEAST = 0.02, 0.05  # A share of cases that say that a weight is zero; smallest error as a share of the mean.
 FLOOR = 1e-3  # Directions in which beliefs hardly vary are not blown up.
@@ -32,8 +31,8 @@ FLOOR = 1e-3  # Directions in which beliefs hardly vary are not blown up.
 
 def fit_support(
     network: Network, encoding: Encoding, data: Episodes, held_out: list[Int[np.ndarray, " _"]], *, seed: int
-) -> Support:
-    """Fit every part.
+) -> tuple[Support, Float[np.ndarray, "question step"]]:
+    """Fit every part; and how much larger than usual it lets expect the error of each question of `spread_origins`.
 
     Args:
         network, encoding: of the model.
@@ -43,8 +42,8 @@ def fit_support(
     """
     rng = np.random.default_rng([seed, 3])
     horizon = network.config.horizon
-    limit = min(CASES, network.config.cases)
-    origins = spread_origins(data, np.unique(np.concatenate(held_out)), horizon=horizon, limit=limit)
+    every = np.unique(np.concatenate(held_out))
+    origins = spread_origins(data, every, horizon=horizon, limit=network.config.cases)
     cases, whose = cut(data, origins, horizon), np.array([index for index, _ in origins])
     left_out = np.stack([np.isin(whose, fold) for fold in held_out])
     asked = left_out.argmax(0)
@@ -64,17 +63,19 @@ def fit_support(
     centre, scale = encoding.scaling.of(encoding.schema.targets)
     off = spread.missed(channels((cases.truth - centre) / scale, encoding)[0], asked)
     usual = np.maximum(np.median(evidence.grounds, axis=1), 1e-6)
-    return Support(
+    weights = _weights(relative(evidence.grounds, usual)[..., -1].T, off)
+    support = Support(
         beliefs=familiar,
         steps=overlap,
         hindsight=hindsight,
         usual=usual,
-        weights=_weights(relative(evidence.grounds, usual)[..., -1].T, off),
+        weights=weights,
         between=between,
         ranks=ranks,
         together=Ranks.fit(strangeness(ranks, evidence.grounds), 1.0),
         names=tuple(episode.id for episode in data),
     )
+    return support, growth(evidence.grounds, usual, weights)
 
 
 def _weights(

@@ -29,6 +29,7 @@ from foreworld.world.build import Network
 
 ALARM = 0.025  # Share of held-out questions that would be called unsupported; of new ones up to twice as many are.
 FARTHEST = 4.0  # Logarithm of how strange a question is at most, where its error is told.
+WIDEST = 5.0  # Times as wide, or as narrow, as its networks say can a forecast become.
 TAIL = 4.0  # Beyond the largest evidence of held-out questions, p falls with this power of it.
 
 
@@ -103,7 +104,7 @@ class Support:
             support=support,
             supported=support > ALARM,
             times=times,
-            growth=np.exp(np.einsum("ges,g->es", relative(evidence.grounds, self.usual[:, step]), self.weights)),
+            growth=growth(evidence.grounds, self.usual[:, step], self.weights),
             neighbours=nearest_names(evidence.near, self.names),
             reasons=explain(evidence, times, support > ALARM, self.horizon, self.names, encoding, histories, plan),
         )
@@ -184,6 +185,15 @@ def relative(
 ) -> Float[np.ndarray, "ground episode step"]:
     """Logarithms, zero where all is as usual; of bounded size, as nothing was learnt far outside."""
     return np.clip(np.log(np.maximum(grounds, 1e-6) / usual[:, None]), -FARTHEST, FARTHEST)
+
+
+def growth(
+    grounds: Float[np.ndarray, "ground episode step"],
+    usual: Float[np.ndarray, "ground step"],
+    weights: Float[np.ndarray, " ground"],
+) -> Float[np.ndarray, "episode step"]:
+    """The error as a multiple of what the forecast says: product of (ground / usual) ** weight, at most WIDEST."""
+    return np.exp(np.einsum("ges,g->es", relative(grounds, usual), weights)).clip(1 / WIDEST, WIDEST)
 
 
 def strangeness(ranks: Ranks, grounds: Float[np.ndarray, "ground episode step"]) -> Float[np.ndarray, "episode step"]:

@@ -46,7 +46,7 @@ class Verdict:
             the calibrated horizon. It never rises along the steps.
         supported: whether that share is above the level of alarm.
         times: evidence of each ground as a multiple of its border; above 1 is unsupported.
-        growth: of the error beyond what the forecast itself says, learnt from held-out questions.
+        growth: of the error beyond what the networks say, learnt from held-out questions; calibrated futures have it.
         neighbours: names of the training episodes that come nearest to each history, the nearest first.
         reasons: why a question is not supported to the end; empty where it is.
     """
