@@ -47,7 +47,7 @@ class Bench:
     """
 
     def __init__(self, scale: Scale, folder: Path):
-        torch.set_num_threads(1)  # the same bits everywhere; several cells may run side by side
+        torch.set_num_threads(cells.THREADS)
         self.scale, self.folder = scale, folder
         self.store = Store(folder / "simulated")
 
