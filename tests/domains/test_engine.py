@@ -41,7 +41,7 @@ def check_against_this_process(engine: Engine) -> None:
 @pytest.mark.parametrize("shares", [1, 2, 5])
 def test_the_bits_do_not_depend_on_how_the_work_is_shared(shares: int) -> None:
     domain = Glucose()
-    check_against_this_process(Engine(domain, lambda task, jobs: [task(domain, **job) for job in jobs], shares))
+    check_against_this_process(Engine(domain, lambda task, jobs: (task(domain, **job) for job in jobs), shares))
 
 
 def test_processes_give_the_same_bits() -> None:

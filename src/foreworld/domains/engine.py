@@ -5,7 +5,7 @@ An episode depends on the seed and its id alone, so that it does not matter who 
 
 import copy
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,8 +25,11 @@ ENGINES = ("serial", "process", "ray")
 SHARES_A_WORKER = 4  # so that a worker with quick episodes does not wait long for one with slow ones
 Make = Callable[[], Domain]
 Job = Mapping[str, Any]
-Run = Callable[[Callable[..., Any], Sequence[Job]], list[Any]]
-"""Calls a function with the domain (or what else the workers make) and the keywords of each job; answers in order."""
+Run = Callable[[Callable[..., Any], Sequence[Job]], Generator[Any, None, None]]
+"""Calls a function with the domain (or what else the workers make) and the keywords of each job.
+
+Answers come in order, each as soon as it is there; jobs that have not begun when the iterator is closed never do.
+"""
 T = TypeVar("T")
 
 
@@ -50,11 +53,11 @@ class Engine:
         """As `foreworld.domains.collect.collect`."""
         ids = episode_ids(self.domain.instances if instances is None else instances, episodes_per_instance)
         parts = self.run(record, [{"ids": share} | settings for share in self._shared(ids)])
-        return _join_episodes(parts)
+        return _join_episodes(list(parts))
 
     def branch(self, *, origins: Origins, **settings: Any) -> Cases:
         """As `foreworld.domains.collect.branch`."""
-        return _join_cases(self.run(branch, [{"origins": share} | settings for share in self._shared(origins)]))
+        return _join_cases(list(self.run(branch, [{"origins": share} | settings for share in self._shared(origins)])))
 
     def branch_effects(self, *, origins: Origins, **settings: Any) -> tuple[Cases, Cases]:
         """As `foreworld.domains.collect.branch_effects`."""
@@ -103,7 +106,7 @@ def open_workers(
         raise QuestionError(f"{count} workers: at least one is needed")
     if name == "serial":
         made = make()
-        yield lambda task, jobs: [task(made, **job) for job in jobs], 1
+        yield lambda task, jobs: (task(made, **job) for job in jobs), 1
         return
     with (_processes if name == "process" else _ray)(make, count) as run:
         yield run, count
@@ -141,8 +144,8 @@ def _processes(make: Callable[[], Any], workers: int) -> Iterator[Run]:
     context = get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context, initializer=_begin, initargs=(make,)) as pool:
 
-        def run(task: Callable[..., Any], jobs: Sequence[Job]) -> list[Any]:
-            return list(pool.map(_do, [task] * len(jobs), jobs))
+        def run(task: Callable[..., Any], jobs: Sequence[Job]) -> Generator[Any, None, None]:
+            yield from pool.map(_do, [task] * len(jobs), jobs)
 
         yield run
 
@@ -161,10 +164,10 @@ def _ray(make: Callable[[], Any], workers: int) -> Iterator[Run]:
         ray.init(log_to_driver=False, logging_level="ERROR", **local)
     actors = [ray.remote(_Worker).remote(make) for _ in range(workers)]
 
-    def run(task: Callable[..., Any], jobs: Sequence[Job]) -> list[Any]:
+    def run(task: Callable[..., Any], jobs: Sequence[Job]) -> Generator[Any, None, None]:
         answers = ActorPool(actors).map(lambda actor, job: actor.do.remote(task, job), jobs)
         # Ray hands out arrays in memory that is read-only, and gone when Ray is.
-        return [copy.deepcopy(answer) for answer in answers]
+        yield from (copy.deepcopy(answer) for answer in answers)
 
     try:
         yield run

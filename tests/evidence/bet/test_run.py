@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 from foreworld.data.plan import cut
 from foreworld.domains.tumour import Tumour
@@ -68,6 +69,11 @@ def test_a_cell_is_kept_with_what_it_was_run_with_and_not_run_again(folder: Path
     facts = pq.read_schema(wanted[0].path(folder, scale)).metadata
     assert b'"contender": "jepa"' in facts[b"cell"] and facts[b"hash"].decode() in set(found["hash"])
     assert wanted[0].digest(scale) != wanted[0].digest(replace(scale, steps=4))
+    # Cells run with a thread each, and are found again by a process with more.
+    threads, here = torch.get_num_threads(), wanted[0].digest(scale)
+    torch.set_num_threads(threads + 1)
+    assert wanted[0].digest(scale) == here
+    torch.set_num_threads(threads)
     crps = found[(found.question == "levels") & (found.metric == "crps")]
     assert crps.groupby("contender").case.nunique()["next token"] < crps.groupby("contender").case.nunique()["jepa"]
     report = page(found, scale, [0], {}).html()

@@ -15,6 +15,7 @@ from foreworld.durable import write_bytes
 from foreworld.evidence.bet.scale import Scale
 
 REVISION = 1  # of what a cell means; a higher one runs every cell anew
+THREADS = 1  # that a cell is run with, whatever machine it runs on: several may run side by side
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Cell:
             "scale": scale.about(),
             "revision": REVISION,
             "torch": torch.__version__,
-            "threads": torch.get_num_threads(),
+            "threads": THREADS,
         }
 
     def digest(self, scale: Scale) -> str:

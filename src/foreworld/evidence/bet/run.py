@@ -1,7 +1,8 @@
 """Runs the bet cell by cell: what is there already is not run again, and a killed run loses no more than one cell."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,7 @@ class Bench:
     """
 
     def __init__(self, scale: Scale, folder: Path):
-        torch.set_num_threads(1)  # the same bits everywhere; several cells may run side by side
+        torch.set_num_threads(cells.THREADS)
         self.scale, self.folder = scale, folder
         self.store = Store(folder / "simulated")
 
@@ -140,8 +141,8 @@ def plan(scale: Scale, seeds: Sequence[int]) -> tuple[list[Cell], list[Cell]]:
             pieces = cheaper.pieces(scale, registry.simulator(domain).schema)
             learnt = [name for name in contenders.names(scale) if contenders.of(name).family != "ablation"]
             others += [Cell("cheaper", domain, name, seed, piece) for piece in pieces for name in learnt]
-    # Seed by seed, so that a run that is stopped has whole tables.
-    return tuned, sorted(others, key=lambda cell: cell.seed)
+    # Seed by seed, so that a run that is stopped has whole tables; in each the long ones first, lest one is left alone.
+    return tuned, sorted(others, key=lambda cell: (cell.seed, not contenders.of(cell.contender).slow))
 
 
 def run(
@@ -168,14 +169,15 @@ def run(
     wanted = [[cell for cell in stage if not kinds or cell.kind in (*kinds, "tuning")] for stage in stages]
     total, done = sum(map(len, wanted)), 0
     make = partial(Bench, scale, folder)
-    with open_workers(make, engine, workers) as (work, count), progress_bar("cells", total, progress) as report:
+    with open_workers(make, engine, workers) as (work, _), progress_bar("cells", total, progress) as report:
         for stage in wanted:
             missing = [cell for cell in stage if not cell.path(folder, scale).exists()]
             done += len(stage) - len(missing)
-            for some in _chunks(missing, count):
-                work(Bench.do, [{"cell": cell} for cell in some])
-                done += len(some)
-                report(done, {})
+            # Closed, and not only left, if this is interrupted: cells that have not begun are dropped.
+            with closing(work(Bench.do, [{"cell": cell} for cell in missing])) as finished:
+                for _ in finished:
+                    done += 1
+                    report(done, {})
     return gather(folder, scale, [cell for stage in wanted for cell in stage])
 
 
@@ -185,8 +187,3 @@ def gather(folder: Path, scale: Scale, wanted: Sequence[Cell]) -> pa.Table:
     table = pa.concat_tables([part for part in found if part is not None])
     pq.write_table(table, folder / "results.parquet")
     return table
-
-
-def _chunks(some: Sequence[Cell], size: int) -> Iterator[Sequence[Cell]]:
-    for start in range(0, len(some), size):
-        yield some[start : start + size]

@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from pydantic import BaseModel, ConfigDict
 
-from foreworld.reasoning.surprise.ranks import Tail, chance_above
+from foreworld.reasoning.surprise.normal_scores import Tail, chance_above
 
 SHIFTS = (0.5, 1.0, 2.0, -0.5, -1.0, -2.0)  # Of the mean of the normal scores.
 SPREADS = (2.0, 0.3)  # Of their deviation: wild, and stuck.

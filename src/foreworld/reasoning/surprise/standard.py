@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from foreworld.data.schema import Variable
 from foreworld.reasoning.surprise.habits import Habits
-from foreworld.reasoning.surprise.ranks import Ranks
+from foreworld.reasoning.surprise.normal_scores import NormalScores
 
 CLIP = 4.0  # A single channel must not stand for all.
 
@@ -47,14 +47,14 @@ class Standard(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    ranks: list[Ranks]
+    ranks: list[NormalScores]
     narrow: list[float]
-    pooled: list[Ranks]
+    pooled: list[NormalScores]
     habits: Habits
-    final: list[Ranks]
-    together: Ranks
+    final: list[NormalScores]
+    together: NormalScores
     joint_habits: Habits
-    joint: Ranks
+    joint: NormalScores
 
     @classmethod
     def fit(cls, found: Sequence[Sequence[Float[np.ndarray, "_ stream"]]], members: int) -> tuple["Standard", Streams]:
@@ -65,7 +65,7 @@ class Standard(BaseModel):
             members: of the ensemble that is to be judged with.
         """
         every = np.concatenate([scores for both in found for scores in both])
-        ranks = [Ranks.fit(stream) for stream in every.T]
+        ranks = [NormalScores.fit(stream) for stream in every.T]
         normal = [[rank(scores, ranks) for scores in both] for both in found]
         alone = pad([both[0] for both in normal])
         narrow, pooled = pooling(normal, members)
@@ -74,7 +74,7 @@ class Standard(BaseModel):
         final = _ranks(fresh)
         scores = rank(fresh, final)
         crowd = _together(scores)
-        together = Ranks.fit(crowd.reshape(-1), light=True)
+        together = NormalScores.fit(crowd.reshape(-1), light=True)
         common = together.normal(crowd)[..., None]
         joint_habits = Habits.fit(common)
         left = _fresh(common, joint_habits)
@@ -114,12 +114,14 @@ def sides(variables: Sequence[Variable]) -> Bool[np.ndarray, " stream"]:
     return np.array([*(variable.kind == "continuous" for variable in variables), False, False])
 
 
-def rank(scores: Float[np.ndarray, "*row stream"], ranks: Sequence[Ranks]) -> Float[np.ndarray, "*row stream"]:
+def rank(scores: Float[np.ndarray, "*row stream"], ranks: Sequence[NormalScores]) -> Float[np.ndarray, "*row stream"]:
     """Normal scores, stream by stream."""
     return np.stack([one.normal(scores[..., index]) for index, one in enumerate(ranks)], axis=-1)
 
 
-def pooling(normal: Sequence[Sequence[Float[np.ndarray, "_ stream"]]], members: int) -> tuple[list[float], list[Ranks]]:
+def pooling(
+    normal: Sequence[Sequence[Float[np.ndarray, "_ stream"]]], members: int
+) -> tuple[list[float], list[NormalScores]]:
     """How the mean of so many members' normal scores is distributed, from the episodes that two of them left out.
 
     The variance of a mean of M is (1 + (M - 1) r) / M, where r is the correlation of two. The shape is taken from the
@@ -145,8 +147,8 @@ def pad(streams: Sequence[Float[np.ndarray, "_ stream"]]) -> Streams:
     return out
 
 
-def _ranks(scores: Float[np.ndarray, "*row stream"]) -> list[Ranks]:
-    return [Ranks.fit(scores[..., index].reshape(-1), light=True) for index in range(scores.shape[-1])]
+def _ranks(scores: Float[np.ndarray, "*row stream"]) -> list[NormalScores]:
+    return [NormalScores.fit(scores[..., index].reshape(-1), light=True) for index in range(scores.shape[-1])]
 
 
 def _fresh(normal: Streams, habits: Habits) -> Streams:

@@ -17,7 +17,7 @@ PRIOR = 5.0  # Excesses of one, which is the mean of that of -log p and of log R
 LARGEST = 7.0  # Normal scores end here, at a p of 1e-12.
 
 
-class Ranks(BaseModel):
+class NormalScores(BaseModel):
     """The distribution of one score on held-out rows.
 
     Attributes:
@@ -36,7 +36,7 @@ class Ranks(BaseModel):
     light: bool = False
 
     @classmethod
-    def fit(cls, scores: Float[np.ndarray, " row"], *, light: bool = False) -> "Ranks":
+    def fit(cls, scores: Float[np.ndarray, " row"], *, light: bool = False) -> "NormalScores":
         """Ranks among these scores; missing ones (NaN) do not count. Tails are light where normal scores are ranked."""
         known = np.sort(scores[np.isfinite(scores)].astype(float))
         if not len(known):
