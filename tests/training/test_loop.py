@@ -88,6 +88,13 @@ def test_the_same_seed_gives_the_same_bits_and_another_others(whole: dict[str, A
     assert state(other)["log"] != whole["log"]
 
 
+def test_training_does_not_depend_on_whether_the_caller_has_gradients_on(whole: dict[str, Any]) -> None:
+    with torch.no_grad():
+        again = trainer()
+        again.run()
+    assert state(again) == whole
+
+
 @pytest.mark.parametrize("stops", [[1], [5], [7], [3, 12, 13], [23]])
 def test_an_interrupted_run_resumes_to_the_same_bits(whole: dict[str, Any], stops: list[int], tmp_path: Path) -> None:
     checkpoint = Checkpoint(tmp_path / "state", "this run")

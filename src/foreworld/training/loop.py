@@ -99,6 +99,7 @@ class Trainer:
         patience = max(PATIENCE * self.config.steps, SELECT_EVERY)
         return self.step == self.config.steps or self.step - self.best_step > patience
 
+    @torch.enable_grad()  # Whoever calls may have switched gradients off.
     def _update(self) -> dict[str, float]:
         rng = np.random.default_rng([self.seed, self.step, 1])
         # Short rollouts are cheap and cover the first steps; long ones are what is asked of the model.
