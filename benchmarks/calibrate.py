@@ -23,7 +23,6 @@ import numpy as np
 
 from cells import command_line, fill, gather, publish
 from domains import learn
-from foreworld.data.episodes import Episodes
 from foreworld.data.plan import Cases, cut
 from foreworld.domains import registry
 from foreworld.domains.base import Domain, split
@@ -56,7 +55,7 @@ SMALL = {"members": 3, "steps": 200, "horizon": 12, "context": 48, "batch": 12, 
 
 def run(name: str, seed: int, small: bool) -> dict:
     """Everything about one model."""
-    domain, test, data, model = _learn(name, seed, small)
+    domain, test, model = _learn(name, seed, small)
     horizon, steps = model.config.horizon, domain.study.steps if not small else min(domain.study.steps, FEW["rows"])
     fresh = collect(domain, instances=test, episodes_per_instance=EPISODES[name], steps=steps, seed=500 + seed)
     count = FEW["cases"] if small else CASES
@@ -107,11 +106,11 @@ def run(name: str, seed: int, small: bool) -> dict:
     return result
 
 
-def _learn(name: str, seed: int, small: bool) -> tuple[Domain, list[str], Episodes, WorldModel]:
+def _learn(name: str, seed: int, small: bool) -> tuple[Domain, list[str], WorldModel]:
     if not small:
-        domain, test, data, _, model = learn(name, seed)
+        domain, test, _, _, model = learn(name, seed)
         assert isinstance(domain, Domain)
-        return domain, test, data, model
+        return domain, test, model
     domain = registry.simulator(name)
     train, test = split(domain.instances, seed, domain.study.folds)
     study, kept = domain.study, HERE.parent / "build" / "calibrate-small" / name / f"seed{seed}"
@@ -119,7 +118,7 @@ def _learn(name: str, seed: int, small: bool) -> tuple[Domain, list[str], Episod
     data = collect(domain, instances=train, episodes_per_instance=study.episodes, steps=steps, seed=100 + seed)
     if not kept.exists():
         WorldModel.fit(data, seed=seed, config=FitConfig.model_validate(SMALL), baselines={}).save(kept)
-    return domain, test, data, WorldModel.load(kept)
+    return domain, test, WorldModel.load(kept)
 
 
 def _draw(model: WorldModel, cases: Cases, seed: int) -> tuple[list[np.ndarray], list[np.ndarray]]:

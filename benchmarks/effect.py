@@ -30,7 +30,7 @@ from domains import learn
 from foreworld.data.episodes import Episode, Episodes
 from foreworld.data.schema import Schema, Variable
 from foreworld.domains.base import Domain
-from foreworld.domains.collect import branch_effects, draw_origins
+from foreworld.domains.collect import branch_effects, draw_origins, episode_ids
 from foreworld.model import WorldModel
 from foreworld.reasoning.effect.estimate import compare
 from foreworld.world.config import FitConfig
@@ -198,11 +198,12 @@ def run_domain(name: str, seed: int) -> dict:
     domain, test, data, _, model = learn(name, seed)
     assert isinstance(domain, Domain), f"{name} has no simulator to branch"
     study, result = domain.study, {}
+    ids = episode_ids(test, study.episodes)
     for key, intervention in domain.interventions.items():
         asked = draw_origins(
             domain,
-            ids=test,
-            per_episode=max(1, DOMAINS.get(name, 200) // len(test)),
+            ids=ids,
+            per_episode=max(1, DOMAINS.get(name, 200) // len(ids)),
             rows=(study.first, study.steps - study.horizon),
             doing=intervention.doing or None,
             seed=100 + seed,
