@@ -105,14 +105,15 @@ def make_plan(
         problem = build_problem(task, histories, default, model.encoding.scaling, _decided(histories, do, future))
         network = belief_network(model.network)
         beliefs = encode_now(network, histories, model.encoding)
-        usual = model.support.judge(network, model.encoding, beliefs, histories, default).growth
+        past = model.support.look_back(network, model.encoding, beliefs, histories)
+        usual = model.support.judge(network, model.encoding, beliefs, histories, default, past).growth
         rollout = ModelRollout(
             network, model.encoding, model.calibration, beliefs, histories, default, usual, draws=draws, seed=seed
         )
         starts = [problem.gather(plan) for plan in (default.actions, start) if plan is not None]
         chosen, settled = choose(problem, rollout, planner or ICEM(), torch.cat(starts[::-1], 1), seed)
         plan = replace(default, actions=final_actions(problem, chosen))
-        verdict = model.support.judge(network, model.encoding, beliefs, histories, plan)
+        verdict = model.support.judge(network, model.encoding, beliefs, histories, plan, past)
         # The search takes the plan for as familiar as doing nothing; the answer is about the plan as it is.
         rollout.growth = np.maximum(usual, verdict.growth)
         compared = [plan.actions, default.actions] + ([] if logged is None else [logged.actions])

@@ -17,7 +17,7 @@ from foreworld.data.scaling import Encoding
 from foreworld.reasoning.forecast import encode_now
 from foreworld.reasoning.held_out import only, spread_origins
 from foreworld.reasoning.support.hindsight import Hindsight, look_back
-from foreworld.reasoning.support.judge import TAIL, Support, gather, growth, relative, strangeness
+from foreworld.reasoning.support.judge import TAIL, Past, Support, gather, growth, relative, strangeness
 from foreworld.reasoning.support.neighbours import Neighbours
 from foreworld.reasoning.support.overlap import fit_overlap, planned
 from foreworld.reasoning.support.ranks import Ranks
@@ -58,7 +58,7 @@ def fit_support(
     missed = look_back(network, encoding, cases.histories)[asked, np.arange(len(asked))]
     hindsight = Hindsight.fit(missed)
     near = familiar.of(beliefs, but=torch.from_numpy(whose))
-    evidence = gather(near, hindsight.relative(missed), other, disagreement / between)
+    evidence = gather(Past(near, hindsight.relative(missed)), other, disagreement / between)
     ranks = Ranks.fit(np.moveaxis(evidence.grounds, 1, 0), TAIL)
     centre, scale = encoding.scaling.of(encoding.schema.targets)
     off = spread.missed(channels((cases.truth - centre) / scale, encoding)[0], asked)

@@ -34,6 +34,19 @@ TAIL = 4.0  # Beyond the largest evidence of held-out questions, p falls with th
 
 
 @dataclass(frozen=True)
+class Past:
+    """What the grounds say of histories alone, whatever is done next.
+
+    Attributes:
+        near: the training beliefs that come nearest.
+        missed: how far off the model was about the last rows, in multiples of what is usual.
+    """
+
+    near: Near
+    missed: Float[np.ndarray, "episode statistic channel"]
+
+
+@dataclass(frozen=True)
 class Support:
     """What held-out questions look like, and the training data that new ones are compared with.
 
@@ -62,18 +75,31 @@ class Support:
         """Steps that were calibrated."""
         return len(self.between)
 
-    def judge(self, network: Network, encoding: Encoding, beliefs: Tensor, histories: Episodes, plan: Plan) -> Verdict:
+    def look_back(self, network: Network, encoding: Encoding, beliefs: Tensor, histories: Episodes) -> Past:
+        """What is known of histories before there is a plan; arguments as for `judge`."""
+        return Past(self.beliefs.of(beliefs), self.hindsight.relative(look_back(network, encoding, histories).mean(0)))
+
+    def judge(
+        self,
+        network: Network,
+        encoding: Encoding,
+        beliefs: Tensor,
+        histories: Episodes,
+        plan: Plan,
+        past: Past | None = None,
+    ) -> Verdict:
         """How far history and plan are within what was seen; after the first step that is not, none is.
 
         Args:
             network, encoding: of the model.
             beliefs: of the histories, as `encode_now` gives them.
             histories, plan: the questions.
+            past: as `look_back` gives it, where several plans are judged one after the other.
         """
+        past = self.look_back(network, encoding, beliefs, histories) if past is None else past
         spread = spread_of(network, beliefs, histories, plan, encoding)
         evidence = gather(
-            self.beliefs.of(beliefs),
-            self.hindsight.relative(look_back(network, encoding, histories).mean(0)),
+            past,
             self.steps.of(planned(histories, plan, encoding).flatten(0, 1)[None]),
             spread.disagreement() / self.between[self._calibrated(plan.horizon)],
         )
@@ -156,8 +182,7 @@ class Support:
 
 
 def gather(
-    histories: Near,
-    missed: Float[np.ndarray, "episode statistic channel"],
+    past: Past,
     steps: Near,
     disagreement: Float[np.ndarray, "episode step target"],
 ) -> Evidence:
@@ -165,17 +190,17 @@ def gather(
     shape = disagreement.shape[:2]
     constant = np.ones((1, shape[1]))
     grounds = [
-        histories.distance.mean(0).numpy()[:, None] * constant,
-        histories.norm.mean(0).numpy()[:, None] * constant,
-        missed.max((1, 2))[:, None] * constant,
+        past.near.distance.mean(0).numpy()[:, None] * constant,
+        past.near.norm.mean(0).numpy()[:, None] * constant,
+        past.missed.max((1, 2))[:, None] * constant,
         disagreement.max(-1),
         steps.distance[0].unflatten(0, shape).numpy(),
     ]
     return Evidence(
         grounds=np.maximum.accumulate(np.stack(grounds).astype(np.float64), axis=-1),
-        missed=missed,
+        missed=past.missed,
         disagreement=disagreement,
-        near=histories.episodes,
+        near=past.near.episodes,
         near_steps=steps.episodes[0].unflatten(0, shape),
     )
 
