@@ -63,9 +63,12 @@ def test_a_level_that_is_asked_for_is_reached(model: WorldModel, name: str) -> N
 @pytest.mark.parametrize("name", SMALL)
 def test_chances_are_kept_on_the_futures_of_the_model(model: WorldModel, name: str) -> None:
     """The higher the better, but hardly ever above 7: the answer is checked on futures drawn anew."""
-    answer = ask(model, Task("-level", limits=["P(level > 7) <= 0.1"]), SMALL[name], draws=(6, 60))
-    (limit,) = answer.limits
-    assert limit.kept.all() and (limit.breaking <= 0.1 + 1e-6).all() and not limit.conflict.any()
+    task = Task("-level", limits=["P(level > 7) <= 0.1"])
+    # What a plan does to the width of its own futures is seen last, and must not break it.
+    answers = [ask(model, task, SMALL[name], draws=(6, 60), seed=seed) for seed in range(2)]
+    for (limit,) in (answer.limits for answer in answers):
+        assert limit.kept.all() and (limit.breaking <= 0.1 + 1e-6).all() and not limit.conflict.any()
+    answer = answers[0]
     fresh = model.follow(histories(), answer.plan, members=1000, seed=123).samples[..., 0]
     assert ((fresh > 7).any(-1).mean(0) <= 0.17).all()
     freely = ask(model, Task("-level"), SMALL[name])

@@ -111,14 +111,22 @@ def make_plan(
             network, model.encoding, model.calibration, beliefs, histories, default, usual, draws=draws, seed=seed
         )
         starts = [problem.gather(plan) for plan in (default.actions, start) if plan is not None]
-        chosen, settled = choose(problem, rollout, planner or ICEM(), torch.cat(starts[::-1], 1), seed)
-        plan = replace(default, actions=final_actions(problem, chosen))
-        verdict = model.support.judge(network, model.encoding, beliefs, histories, plan, past)
-        # The search takes the plan for as familiar as doing nothing; the answer is about the plan as it is.
-        rollout.growth = np.maximum(usual, verdict.growth)
-        compared = [plan.actions, default.actions] + ([] if logged is None else [logged.actions])
-        settled = settle(problem, rollout, torch.from_numpy(np.stack(compared, 1)).float())
-        limits = _report_limits(problem, rollout, planner or ICEM(), chosen, settled, seed)
+        search = planner or ICEM()
+        chosen, found = choose(problem, rollout, search, torch.cat(starts[::-1], 1), seed)
+        reachable = (found.reach <= 0).all(0).any(1)
+        for repair in (True, False):
+            plan = replace(default, actions=final_actions(problem, chosen))
+            verdict = model.support.judge(network, model.encoding, beliefs, histories, plan, past)
+            # The search takes the plan for as familiar as doing nothing; the answer is about the plan as it is.
+            rollout.growth = np.maximum(usual, verdict.growth)
+            compared = [plan.actions, default.actions] + ([] if logged is None else [logged.actions])
+            settled = settle(problem, rollout, torch.from_numpy(np.stack(compared, 1)).float())
+            broken = reachable & (settled.reach[..., 0] > 0).any(0)
+            if not (repair and broken.any()):
+                break
+            again, _ = choose(problem, rollout, search, torch.cat([chosen, *starts], 1), seed)
+            chosen = torch.where(torch.from_numpy(broken)[:, None, None, None], again, chosen)
+        limits = _report_limits(problem, rollout, search, chosen, settled, seed)
     return PlanAnswer(
         plan=plan,
         chosen=tuple(variable.name for variable in problem.chosen),
