@@ -27,9 +27,6 @@ from foreworld.domains.tumour_benchmark import SEEDS, Histories, Protocol, Quest
 from foreworld.domains.tumour_model import LETHAL, TYPES
 from foreworld.domains.tumour_policy import DOSES
 from foreworld.model import WorldModel
-from foreworld.reasoning.forecast import encode_now, sample
-from foreworld.reasoning.pool import pool
-from foreworld.world.build import belief_network
 from tumour_floors import FLOORS, REFERENCE
 
 RESULTS = Path(__file__).parent / "results" / "tumour"
@@ -39,7 +36,7 @@ HORIZON = 6
 LARGE, LEAST = 100.0, 0.01  # cm^3, asked about always; smallest probability of being asked about
 SMALLEST = 1e-3  # cm^3, where the logarithm ends
 DRAWS = 20  # of each member
-CHUNK = 10_000  # questions
+CHUNK = 2_000  # questions
 
 SCHEMA = Schema(
     id="patient",
@@ -96,25 +93,20 @@ def choose(asked: Questions, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def forecast(model: WorldModel, asked: Questions, places: np.ndarray, seed: int) -> np.ndarray:
-    """Mean volume, (place, plan, step), from `WorldModel.forecast`, but each history is encoded once for its plans."""
+    """Mean volume, (place, plan, step), from futures of the growth of each day."""
     people = episodes(asked.histories)
     plans = asked.plans[tuple(places.T)] * DOSES
     plans_each, steps = plans.shape[1:3]
-    histories = [people[patient].until(day) for patient, day in places]
-    beliefs = encode_now(model.network, Episodes(SCHEMA, tuple(histories)), model.encoding)
-    centre, scale = model.encoding.scaling.of(SCHEMA.targets)
     means = []
     for start in range(0, len(places), CHUNK // plans_each):
-        some = np.arange(start, min(start + CHUNK // plans_each, len(places))).repeat(plans_each)
+        some = places[start : start + CHUNK // plans_each]
         actions = plans[start : start + CHUNK // plans_each].reshape(-1, steps, 2)
-        day = places[some, 1, None] + np.arange(1.0, steps + 1)
-        question = Episodes(SCHEMA, tuple(histories[place] for place in some))
-        plan = Plan(day, actions, np.empty((*day.shape, 0)))
-        drawn = sample(
-            belief_network(model.network), beliefs[:, some], question, plan, model.encoding, draws=DRAWS, seed=seed
-        )
-        calibrated = np.stack([model.calibration.apply(futures * scale + centre) for futures in drawn])
-        factor = 1 + np.maximum(pool(calibrated, DRAWS * len(drawn))[..., 0], -1)
+        days = some[:, 1].repeat(plans_each)[:, None] + np.arange(1.0, steps + 1)
+        known = [people[patient].until(day) for patient, day in some]
+        histories = Episodes(SCHEMA, tuple(history for history in known for _ in range(plans_each)))
+        plan = Plan(days, actions, np.empty((*days.shape, 0)))
+        samples = model.forecast(histories, plan, members=DRAWS * model.config.members, draws=DRAWS, seed=seed)
+        factor = 1 + np.maximum(samples[..., 0], -1)
         means.append(np.cumprod(factor, axis=-1).mean(0).reshape(-1, plans_each, steps))
     return np.concatenate(means) * asked.histories.volume[tuple(places.T)][:, None, None]
 

@@ -60,6 +60,15 @@ def encode_history(history) -> torch.Tensor:
     return rows.expand(2, *rows.shape)
 
 
+def test_a_history_that_is_asked_about_again_and_again_is_encoded_once() -> None:
+    again = CASES.histories.take([4, 1, 4, 4, 1])
+    once, place = again.distinct()
+    assert [episode.id for episode in once] == [CASES.histories[4].id, CASES.histories[1].id]
+    assert place.tolist() == [0, 1, 0, 0, 1]
+    apart = encode_now(NETWORK, CASES.histories, ENCODING)[:, [4, 1, 4, 4, 1]]
+    torch.testing.assert_close(encode_now(NETWORK, again, ENCODING), apart)
+
+
 def test_questions_do_not_influence_each_other() -> None:
     together = answer()
     for index in range(5):

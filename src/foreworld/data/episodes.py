@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Float64
+from jaxtyping import Float, Float64, Int
 
 from foreworld.data.schema import Kind, Schema
 
@@ -171,3 +171,10 @@ class Episodes:
     def take(self, indices: Sequence[int]) -> "Episodes":
         """The episodes at these positions."""
         return Episodes(self.schema, tuple(self.episodes[index] for index in indices), self.backend)
+
+    def distinct(self) -> tuple["Episodes", Int[np.ndarray, " episode"]]:
+        """Each episode once, and where each of these is among them: one history may be asked about many plans."""
+        place: dict[int, int] = {}
+        index = np.array([place.setdefault(id(episode), len(place)) for episode in self.episodes], dtype=int)
+        _, first = np.unique(index, return_index=True)
+        return self.take(first.tolist()), index

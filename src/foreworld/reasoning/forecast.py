@@ -22,13 +22,14 @@ CHUNK_ROWS = 4_000
 
 def encode_now(network: Network, histories: Episodes, encoding: Encoding) -> Float[Tensor, "member episode latent"]:
     """The belief after the last row of each history, from at most `context` rows."""
-    rows, last = encode_tails(network, histories, encoding)
+    once, place = histories.distinct()
+    rows, last = encode_tails(network, once, encoding)
     beliefs = []
     with torch.no_grad():
         for chunk, end in zip(rows.split(256), last.split(256), strict=True):
             all_rows = network.encoder(chunk.expand(network.config.members, *chunk.shape))
             beliefs.append(all_rows[:, torch.arange(len(end)), end])
-    return torch.cat(beliefs, dim=1)
+    return torch.cat(beliefs, dim=1)[:, place]
 
 
 def encode_tails(

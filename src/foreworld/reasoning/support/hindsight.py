@@ -57,6 +57,7 @@ def look_back(
     Two statistics of each channel (a continuous target, or a label of another): the mean square, which noise raises,
     and the size of the mean times the square root of its count, which a lasting error raises.
     """
+    histories, place = histories.distinct()
     ahead = min(AHEAD, network.config.horizon)
     origins = [
         (index, history.steps - ahead * look)
@@ -78,4 +79,4 @@ def look_back(
         parts = (np.square(off), off, np.isfinite(off))
         squares, sums, counts = (belongs @ np.nan_to_num(part).sum(2) for part in parts)
     usual = (squares + PRIOR) / (counts + PRIOR)
-    return np.stack([usual, np.abs(sums) / np.sqrt(counts + PRIOR)], axis=2)
+    return np.stack([usual, np.abs(sums) / np.sqrt(counts + PRIOR)], axis=2)[:, place]
