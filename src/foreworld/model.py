@@ -419,7 +419,15 @@ class WorldModel:
         """
         growth = self.judge(histories, plan).growth if growth is None else growth
         draws = max(draws or self.config.draws, -(-members // self.config.members))
-        drawn = draw(self.network, histories, plan, self.encoding, draws=draws, seed=seed)
+        drawn = draw(
+            self.network,
+            histories,
+            plan,
+            self.encoding,
+            draws=draws,
+            seed=seed,
+            persistence=self.calibration.persistence,
+        )
         return bounded(self.calibrated(drawn, members, histories, growth), self.schema.targets)
 
     def calibrated(

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -50,7 +52,7 @@ def one_decision(odds: float, seed: int, count: int = 4000) -> tuple[PolicyValue
         recorded=np.where(treated, well, rng.random(count) < 0.3).astype(float),
         departure=np.where(treated, -1, 0),
         imagined=np.where(treated, np.nan, seen),
-        familiar=np.ones(count, bool),
+        vouched=np.ones(count, bool),
     )
     return value, 0.55
 
@@ -89,6 +91,17 @@ def test_a_verdict_holds_up_to_its_tipping_point():
     assert value.followed == pytest.approx(0.5, abs=0.03) and value.supported == 1.0
     with pytest.raises(QuestionError, match="at least 1"):
         value.interval(0.5)
+
+
+def test_of_what_the_model_does_not_vouch_for_nothing_is_assumed():
+    value, _ = one_decision(odds=1.0, seed=3)
+    asked = value.departure >= 0
+    half = replace(value, vouched=~(asked & (np.arange(len(asked)) % 2 == 0)))
+    none = replace(value, vouched=~asked)
+    assert none.interval(1.0) == none.interval() == value.interval() and none.tipping() == 1.0
+    assert value.interval(1.0)[0] > half.interval(1.0)[0] > none.interval(1.0)[0]
+    assert half.estimate == none.estimate == value.estimate
+    assert none.supported == pytest.approx(0.5, abs=0.03) and half.supported == pytest.approx(0.75, abs=0.03)
 
 
 @pytest.fixture(scope="module")
@@ -144,6 +157,8 @@ def test_departures_are_the_first_steps_at_which_something_else_was_done(tank):
     assert (value.departure[1:] == 0).all()
     assert np.isfinite(value.imagined).all() and value.followed == 0
     assert value.interval() == (0.0, 500.0) and value.verdict() == "undecided"
+    # Nobody calibrated the model for what is left of a whole trajectory.
+    assert value.supported == 0 and value.interval(1.0) == (0.0, 500.0) and 0 < value.estimate < 500
     again = policy_value(model, record, hold, last_level, steps=39, low=0.0, high=500.0, draws=3)
     np.testing.assert_array_equal(again.imagined, value.imagined)
 

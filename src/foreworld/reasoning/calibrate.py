@@ -43,6 +43,7 @@ class Calibration(BaseModel):
         cases, episodes: what it was measured on.
         band: stretch of the calibrated 90% interval that holds the first steps all at once, [steps][target][level of
             BANDS]; empty if it was never measured.
+        persistence: correlation of what is read at neighbouring steps, by target; none if it was never measured.
         groups, parts: whose questions have a calibration of their own, and these by label; other questions have this.
     """
 
@@ -56,6 +57,7 @@ class Calibration(BaseModel):
     cases: int
     episodes: int
     band: list[list[list[float]]] = []
+    persistence: list[float] = []
     groups: Groups | None = None
     parts: dict[str, "Calibration"] = {}
 

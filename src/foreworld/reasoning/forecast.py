@@ -1,5 +1,7 @@
 """The one batched rollout behind every answer: ensemble members x noise draws x questions, with no loop over any."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from jaxtyping import Float, Int
@@ -12,7 +14,7 @@ from foreworld.data.scaling import Encoding
 from foreworld.data.tabulate import encode_histories, encode_plan
 from foreworld.world.autoregressive import Autoregressive, Futures
 from foreworld.world.build import Network
-from foreworld.world.draws import decorrelated, stratified
+from foreworld.world.draws import decorrelated, persistent, stratified
 from foreworld.world.network import WorldNetwork
 from foreworld.world.readout import Reading, binary_logits, deviation
 
@@ -42,12 +44,19 @@ def encode_tails(
 
 
 def draw(
-    network: Network, histories: Episodes, plan: Plan, encoding: Encoding, *, draws: int, seed: int
+    network: Network,
+    histories: Episodes,
+    plan: Plan,
+    encoding: Encoding,
+    *,
+    draws: int,
+    seed: int,
+    persistence: Sequence[float] = (),
 ) -> Float[np.ndarray, "member draw episode step target"]:
     """As `sample`, from any network: by beliefs, or, where none are rolled out, by observations that it invents."""
     if isinstance(network, WorldNetwork):
         beliefs = encode_now(network, histories, encoding)
-        return sample(network, beliefs, histories, plan, encoding, draws=draws, seed=seed)
+        return sample(network, beliefs, histories, plan, encoding, draws=draws, seed=seed, persistence=persistence)
     return invent(network, histories, plan, encoding, draws=draws, seed=seed).values.numpy()
 
 
@@ -72,17 +81,19 @@ def sample(
     *,
     draws: int,
     seed: int,
+    persistence: Sequence[float] = (),
 ) -> Float[np.ndarray, "member draw episode step target"]:
     """Sampled futures of the targets, before calibration, in scaled units; categories as indices.
 
-    Every draw has its own noise, the same for every question: futures of two plans differ by the plans alone.
+    Every draw has its own noise, the same for every question: futures of two plans differ by the plans alone. What
+    readings add to a target persists from step to step as `foreworld.reasoning.persistence` found.
     """
     keep_large_allocations()
     moves, elapsed = (torch.from_numpy(array) for array in encode_plan(histories, plan, encoding))
     members, horizon = network.config.members, plan.horizon
     generator = torch.Generator().manual_seed(seed)
     noise = decorrelated(torch.special.ndtri(stratified((members, draws, horizon, network.config.noise), generator)))
-    uniform = stratified((members, draws, horizon, len(encoding.schema.targets)), generator)
+    uniform = persistent(stratified((members, draws, horizon, len(encoding.schema.targets)), generator), persistence)
     size = max(1, CHUNK_ROWS // (members * draws))
     parts = []
     for start in range(0, len(histories), size):

@@ -5,7 +5,7 @@ calibration, and no forecast used for calibration comes from a network that was 
 prediction, Vovk 2015).
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -16,10 +16,13 @@ from foreworld.data.scaling import Encoding
 from foreworld.reasoning.calibrate import LEVELS, Calibration, fit_band, fit_calibration, quantiles, widened
 from foreworld.reasoning.conformal import conformal_quantile, misses
 from foreworld.reasoning.forecast import draw
+from foreworld.reasoning.persistence import fit_persistence
 from foreworld.reasoning.pool import bounded
 from foreworld.world.build import Network, build_network
+from foreworld.world.network import WorldNetwork
 
 BATCH = 40  # Questions that share their noise.
+EVERY = 4  # One batch in so many tells how long readings last.
 
 
 @dataclass(frozen=True)
@@ -32,11 +35,13 @@ class HeldOut:
         samples: of a member that did not train on the episode.
         truth: NaN where not observed.
         origin: the episode, by position, and the row that each case starts from.
+        persistence: of readings, see `foreworld.reasoning.persistence`; none where there are none.
     """
 
     samples: Float[np.ndarray, "draw case step target"]
     truth: Float[np.ndarray, "case step target"]
     origin: Int[np.ndarray, "case 2"]
+    persistence: list[float] = field(default_factory=list)
 
 
 def spread_origins(
@@ -56,7 +61,7 @@ def forecast_held_out(
     horizon = network.config.horizon
     members = {tuple(fold.tolist()): member for member, fold in enumerate(held_out)}
     every = spread_origins(data, np.unique(np.concatenate(held_out)), horizon=horizon, limit=network.config.cases)
-    samples, truth, origin = [], [], []
+    samples, truth, origin, compared = [], [], [], []
     centre, scale = encoding.scaling.of(encoding.schema.targets)
     for fold, member in members.items():
         left_out = set(fold)
@@ -70,11 +75,21 @@ def forecast_held_out(
         for start in range(0, len(origins), BATCH):
             some = cases.histories.take(range(start, min(start + BATCH, len(origins))))
             plan = cases.plan.take(slice(start, start + BATCH))
-            drawn = draw(alone, some, plan, encoding, draws=draws, seed=batch_seed(seed + member, start))[0]
-            samples.append(drawn * scale + centre)
+            noise = batch_seed(seed + member, start)
+            samples.append(draw(alone, some, plan, encoding, draws=draws, seed=noise)[0] * scale + centre)
+            if isinstance(alone, WorldNetwork) and start // BATCH % EVERY == 0:
+                steady = draw(alone, some, plan, encoding, draws=draws, seed=noise, persistence=[1.0] * len(scale))[0]
+                compared.append((samples[-1], steady * scale + centre, cases.truth[start : start + BATCH]))
         truth.append(cases.truth)
         origin.append(np.array(origins))
-    return HeldOut(np.concatenate(samples, 1), np.concatenate(truth), np.concatenate(origin))
+    found = HeldOut(np.concatenate(samples, 1), np.concatenate(truth), np.concatenate(origin))
+    if not compared:
+        return found
+    loose, steady, came = (
+        np.concatenate(part, axis) for part, axis in zip(zip(*compared, strict=True), (1, 1, 0), strict=True)
+    )
+    continuous = [variable.kind == "continuous" for variable in encoding.schema.targets]
+    return replace(found, persistence=fit_persistence(loose, steady, came, continuous))
 
 
 def batch_seed(seed: int, start: int) -> int:
@@ -114,7 +129,8 @@ def calibrate(
     # Of the ensemble interval and error are smaller alike, so that the band of a member is that of the ensemble.
     band = fit_band(bounded(calibrated.samples, targets), held_out.truth, continuous)
     gain = np.where(np.array(continuous)[:, None], ensemble_gain(calibrated, members), 1.0)
-    return alone.model_copy(update={"factors": (np.array(alone.factors) * gain).tolist(), "band": band})
+    factors = (np.array(alone.factors) * gain).tolist()
+    return alone.model_copy(update={"factors": factors, "band": band, "persistence": held_out.persistence})
 
 
 def ensemble_gain(held_out: HeldOut, members: int) -> Float[np.ndarray, "step target level"]:

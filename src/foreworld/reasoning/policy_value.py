@@ -12,7 +12,9 @@ between people that look the same. Its extreme means follow in closed form (Dorn
 
 and the highest likewise. At gamma = 1 nothing is hidden. At infinity nothing is assumed, of the model neither:
 departures may have had any return in the range (Manski, American Economic Review 80, 1990). The gamma at which a
-conclusion is lost tells how much it rests on what is not in the data.
+conclusion is lost tells how much it rests on what is not in the data. Nor is anything assumed, at any gamma, where the
+model does not vouch for what it imagines: of histories that are like none it has seen, and of futures that are longer
+than those it was calibrated on, in which its errors add up unseen.
 
 The policy must not have been chosen by this very record: it would follow the luckiest of its patients.
 """
@@ -46,7 +48,8 @@ class PolicyValue:
         recorded: the return of each episode.
         departure: the step at which each episode departs from the policy; -1 if it never does.
         imagined: returns of each departed episode under the policy, NaN for the others.
-        familiar: whether the model has seen the like of the history at the departure; true for the others.
+        vouched: whether the model has seen the like of the history at the departure, and the rest is no longer than it
+            was calibrated for; true for the others.
     """
 
     low: float
@@ -54,7 +57,7 @@ class PolicyValue:
     recorded: Float[np.ndarray, " episode"]
     departure: Int[np.ndarray, " episode"]
     imagined: Float[np.ndarray, "member draw episode"]
-    familiar: Bool[np.ndarray, " episode"]
+    vouched: Bool[np.ndarray, " episode"]
 
     @property
     def followed(self) -> float:
@@ -63,8 +66,8 @@ class PolicyValue:
 
     @property
     def supported(self) -> float:
-        """The share of episodes whose history at the departure is familiar to the model."""
-        return float(self.familiar.mean())
+        """The share of episodes that the model is asked nothing about, or vouches for its answer."""
+        return float(self.vouched.mean())
 
     def interval(
         self, gamma: float = np.inf, against: Float[np.ndarray, " episode"] | None = None
@@ -97,8 +100,8 @@ class PolicyValue:
 
     @property
     def estimate(self) -> float:
-        """The value if nothing is hidden."""
-        return float(self._extreme(1.0, 1.0).mean())
+        """The value if nothing is hidden and the model is right, whether it vouches for that or not."""
+        return float(np.where(self.departure < 0, self.recorded, self.imagined.mean((0, 1))).mean())
 
     def verdict(self, gamma: float = np.inf) -> str:
         """`better` or `worse` than what was done, or `undecided`: at this gamma the data cannot tell."""
@@ -119,11 +122,9 @@ class PolicyValue:
 
     def _extreme(self, gamma: float, sign: float) -> Float[np.ndarray, "member episode"]:
         """The lowest (-1) or highest (1) mean return of each episode, by member."""
-        if np.isinf(gamma):
-            departed = np.full(self.imagined[:, 0].shape, self.low if sign < 0 else self.high)
-        else:
-            departed = extreme_mean(self.imagined, gamma, sign)
-        return np.where(self.departure < 0, self.recorded, departed)
+        anything = np.full(self.imagined[:, 0].shape, self.low if sign < 0 else self.high)
+        told = anything if np.isinf(gamma) else extreme_mean(self.imagined, gamma, sign)
+        return np.where(self.departure < 0, self.recorded, np.where(self.vouched, told, anything))
 
 
 def extreme_mean(
@@ -176,7 +177,7 @@ def policy_value(
     departure = _departures(record, policy)
     network = belief_network(model.network)
     imagined = np.full((network.config.members, draws, len(record)), np.nan)
-    familiar = np.ones(len(record), dtype=bool)
+    vouched = np.ones(len(record), dtype=bool)
     for step in sorted(set(departure[departure >= 0].tolist())):
         places = np.flatnonzero(departure == step)
         histories = Episodes(record.schema, tuple(record[int(place)].until(step) for place in places))
@@ -186,8 +187,8 @@ def policy_value(
         flat = returns(rows.reshape(-1, *rows.shape[3:]), acted.reshape(-1, *acted.shape[3:]))
         imagined[:, :, places] = np.clip(flat, low, high).reshape(rows.shape[:3])
         beliefs = encode_now(network, histories, model.encoding)
-        familiar[places] = model.support.familiar(beliefs)
-    return PolicyValue(low, high, recorded, departure, imagined, familiar)
+        vouched[places] = model.support.familiar(beliefs) & (steps - step <= model.config.horizon)
+    return PolicyValue(low, high, recorded, departure, imagined, vouched)
 
 
 def _departures(record: Episodes, policy: Policy) -> Int[np.ndarray, " episode"]:

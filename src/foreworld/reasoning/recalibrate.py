@@ -111,7 +111,8 @@ def recalibrate(model: "WorldModel", data: Episodes, by: str | None, *, seed: in
     cases, owner = cut(data, origins, horizon), np.array([index for index, _ in origins])
     raw, before = _forecast(model, cases, seed)
     group = np.full(len(owner), -1) if groups is None else groups.of(cases.histories)
-    table = _Table(raw, cases.truth, owner, group, targets, groups, _own(groups, group, owner))
+    own, lasting = _own(groups, group, owner), model.calibration.persistence
+    table = _Table(raw, cases.truth, owner, group, targets, groups, own, lasting)
     calibration = table.fit(np.arange(len(owner)))
     after, band = table.validated(seed)
     about = {"data": data.fingerprint, "episodes": len(data), "by": by}
@@ -139,6 +140,7 @@ class _Table:
     targets: tuple[Variable, ...]
     groups: Groups | None
     own: tuple[str, ...]
+    persistence: list[float]
 
     def fit(self, cases: Int[np.ndarray, " _"]) -> Calibration:
         """On some of the cases: of all groups together, and of each that has enough of its own."""
@@ -152,7 +154,8 @@ class _Table:
         continuous = [variable.kind == "continuous" for variable in self.targets]
         found = fit_calibration(self.raw[:, cases], self.truth[cases], continuous, self.owner[cases])
         moved = bounded(found.apply(self.raw[:, cases]), self.targets)
-        return found.model_copy(update={"band": fit_band(moved, self.truth[cases], continuous)})
+        band = fit_band(moved, self.truth[cases], continuous)
+        return found.model_copy(update={"band": band, "persistence": self.persistence})
 
     def apply(self, calibration: Calibration, cases: Int[np.ndarray, " _"]) -> Samples:
         """Forecasts of some cases after calibration."""

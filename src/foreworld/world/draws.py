@@ -1,5 +1,7 @@
 """The random numbers of a set of futures: fewer of them, less a matter of luck."""
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -31,3 +33,27 @@ def decorrelated(noise: Float[Tensor, "member draw step value"]) -> Float[Tensor
         factor = torch.linalg.cholesky(centred.mT @ centred / draws)
         out.append(torch.linalg.solve_triangular(factor, centred.mT, upper=False).mT)
     return torch.cat(out, 2).reshape(noise.shape)
+
+
+def persistent(
+    uniform: Float[Tensor, "member draw step value"], correlation: Sequence[float]
+) -> Float[Tensor, "member draw step value"]:
+    """The numbers of each step dealt out to the draws so that normal scores follow an autoregressive process.
+
+    Each step keeps the numbers that it has, so that marginals do not change.
+
+    Args:
+        uniform: as `stratified` gives them.
+        correlation: of the normal scores of neighbouring steps, of each value; none if empty.
+    """
+    if not any(correlation):
+        return uniform
+    share = torch.tensor(correlation, dtype=uniform.dtype)
+    fresh = torch.special.ndtri(uniform)
+    state = fresh[:, :, 0]
+    states = [state]
+    for step in range(1, uniform.shape[2]):
+        state = share * state + (1 - share.square()).sqrt() * fresh[:, :, step]
+        states.append(state)
+    place = torch.stack(states, dim=2).argsort(dim=1).argsort(dim=1)
+    return uniform.sort(dim=1).values.gather(1, place)

@@ -32,6 +32,16 @@ def test_a_tumour_that_comes_back_is_counted_where_it_does_and_in_the_futures_th
     assert np.delete(broken[3], 7).max() == 0
 
 
+def test_a_step_in_which_the_truth_itself_breaks_it_is_not_asked_about() -> None:
+    spoilt = noisy(CASES, 0.0, np.zeros(len(DOMAIN.schema.observations)), 0)
+    for episode in spoilt.histories:
+        episode.observations[-1, 0] = 1e-3  # From here no tumour grows to what was seen next.
+    told = np.repeat(CASES.truth[None], 4, axis=0)
+    assert hallucination.invariants_broken(DOMAIN, told, spoilt).max() == 0
+    told[0, :, 3] = 12.9
+    assert hallucination.invariants_broken(DOMAIN, told, spoilt)[:, 3].max() == 0.25
+
+
 def test_confidently_wrong_is_farther_outside_than_the_interval_is_wide() -> None:
     samples = np.random.default_rng(0).uniform(0, 1, (4000, 1, 1, 1))
     for truth, wrong in ((0.5, 0), (1.9, 0), (2.1, 1), (-0.9, 0), (-1.1, 1)):

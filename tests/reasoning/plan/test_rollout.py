@@ -22,7 +22,7 @@ CANDIDATES = torch.from_numpy(np.stack([CASES.plan.actions, *OTHERS], 1)).float(
 rng = np.random.default_rng(0)
 CALIBRATION = fit_calibration(
     rng.normal(0, 1, (40, 60, 4, 3)), rng.normal(0.3, 1.5, (60, 4, 3)), [True, False, False], np.arange(60) % 10
-)
+).model_copy(update={"persistence": [0.9, 0.0, 0.0]})
 
 
 GROWTH = np.exp(0.5 * rng.normal(size=CASES.plan.actions.shape[:2]))  # Of the error of each question.
@@ -42,7 +42,10 @@ def reference(draws: int) -> np.ndarray:
     found = []
     for candidate in CANDIDATES.unbind(1):
         plan = Plan(CASES.plan.time, candidate.double().numpy(), CASES.plan.known_future)
-        found.append(sample(NETWORK, beliefs, CASES.histories, plan, ENCODING, draws=draws, seed=3))
+        lasting = CALIBRATION.persistence
+        found.append(
+            sample(NETWORK, beliefs, CASES.histories, plan, ENCODING, draws=draws, seed=3, persistence=lasting)
+        )
     return np.stack(found, 3) * scale + centre
 
 

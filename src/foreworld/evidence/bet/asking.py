@@ -50,7 +50,8 @@ def ask(fitted: Fitted, cases: Cases, *, members: int, seed: int) -> Answer:
     draws = max(model.config.draws, -(-members // model.config.members))
     malformed = np.zeros(shape)
     if isinstance(network, WorldNetwork):
-        drawn = draw(network, cases.histories, cases.plan, encoding, draws=draws, seed=seed)
+        lasting = model.calibration.persistence
+        drawn = draw(network, cases.histories, cases.plan, encoding, draws=draws, seed=seed, persistence=lasting)
     else:
         futures = invent(network, cases.histories, cases.plan, encoding, draws=draws, seed=seed)
         drawn, malformed = futures.values.numpy(), futures.malformed.any(-1).float().mean((0, 1)).double().numpy()

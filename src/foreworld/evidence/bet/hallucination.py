@@ -2,7 +2,8 @@
 
 A forecast of a step hallucinates where
 - a future breaks an invariant of its domain on the way there, a statement that the simulator itself never breaks
-  (`Domain.invariants`): counted as the share of futures;
+  (`Domain.invariants`): counted as the share of futures. It is not asked of a step in which the truth breaks it as
+  well, which happens where the step starts from a last observation that was disturbed;
 - it is confidently wrong: the truth lies outside its 95% interval by more than the interval's width;
 - it cannot be read: the share of futures that are malformed, which only text can be.
 The rate of a step is the chance that a future drawn at random suffers from any of these, taken as independent.
@@ -73,10 +74,12 @@ def invariants_broken(
     """
     members, count, steps = samples.shape[:3]
     targets = list(domain.schema.target_indices)
-    path = np.full((members, count, steps + 1, len(domain.schema.observations)), np.nan)
+    every = np.concatenate([samples, cases.truth[None]])
+    path = np.full((members + 1, count, steps + 1, len(domain.schema.observations)), np.nan)
     path[:, :, 0] = np.stack([episode.observations[-1] for episode in cases.histories])
-    path[:, :, 1:, targets] = samples
+    path[:, :, 1:, targets] = every
     pairs = np.stack([path[:, :, :-1], path[:, :, 1:]], axis=3)
-    actions = np.broadcast_to(cases.plan.actions[..., None, :], (members, count, steps, 1, cases.plan.actions.shape[2]))
-    holds = domain.invariants(pairs, actions)
-    return (~np.all(list(holds.values()), axis=0)).mean(0)
+    width = cases.plan.actions.shape[2]
+    actions = np.broadcast_to(cases.plan.actions[..., None, :], (members + 1, count, steps, 1, width))
+    holds = np.stack(list(domain.invariants(pairs, actions).values()))
+    return (~np.all(holds | ~holds[:, -1:], axis=0))[:-1].mean(0)

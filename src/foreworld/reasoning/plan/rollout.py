@@ -23,7 +23,7 @@ from foreworld.data.tabulate import encode_plan
 from foreworld.nets.ensemble import MLP
 from foreworld.reasoning.calibrate import LEVELS, Calibration, widened
 from foreworld.reasoning.pool import pool
-from foreworld.world.draws import decorrelated, stratified
+from foreworld.world.draws import decorrelated, persistent, stratified
 from foreworld.world.network import WorldNetwork
 from foreworld.world.readout import Reading, binary_logits, deviation
 
@@ -132,6 +132,7 @@ class ModelRollout:
         shape = (members, draws, horizon, self.network.config.noise)
         noise = decorrelated(torch.special.ndtri(stratified(shape, generator)))
         uniform = stratified((members, draws, horizon, len(self.encoding.schema.targets)), generator)
+        uniform = persistent(uniform, self.calibration.persistence)
         return torch.einsum("mdsi,mih->mdsh", noise, self.from_noise), uniform
 
     @torch.no_grad()
