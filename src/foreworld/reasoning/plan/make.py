@@ -113,7 +113,7 @@ def make_plan(
         starts = [problem.gather(plan) for plan in (default.actions, start) if plan is not None]
         search = planner or ICEM()
         chosen, found = choose(problem, rollout, search, torch.cat(starts[::-1], 1), seed)
-        reachable = (found.reach <= 0).all(0).any(1)
+        reachable = np.any(np.all(found.reach <= 0, axis=0), axis=1)
         for repair in (True, False):
             plan = replace(default, actions=final_actions(problem, chosen))
             verdict = model.support.judge(network, model.encoding, beliefs, histories, plan, past)
