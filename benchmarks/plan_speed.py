@@ -109,7 +109,7 @@ def main() -> None:
         "5 members, glucose.",
         "",
         f"**{usual['wall_ms']:.0f} ms** by the clock, {usual['processor_ms']:.0f} ms of processor time "
-        f"(bar: {BAR:.0f} ms by the clock on two cores). With a limit that cannot be kept, which takes several searches: "
+        f"(bar: {BAR:.0f} ms by the clock on two cores). With a limit that cannot be kept, which takes more searches: "
         f"{limited['wall_ms']:.0f} and {limited['processor_ms']:.0f} ms.",
         "",
         "| factor | value | wall (ms) | processor (ms) | exponent |",
