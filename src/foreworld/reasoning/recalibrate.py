@@ -202,7 +202,13 @@ def _forecast(model: "WorldModel", cases: Cases, seed: int) -> tuple[Samples, Sa
         histories = cases.histories.take(range(start, min(start + BATCH, len(cases.truth))))
         plan = cases.plan.take(slice(start, start + BATCH))
         drawn = draw(
-            model.network, histories, plan, model.encoding, draws=model.config.draws, seed=batch_seed(seed, start)
+            model.network,
+            histories,
+            plan,
+            model.encoding,
+            draws=model.config.draws,
+            seed=batch_seed(seed, start),
+            persistence=model.calibration.persistence,
         )
         growth = model.judge(histories, plan).growth
         wide = [widened(futures * scale + centre, growth, model.schema.targets) for futures in drawn]
