@@ -31,7 +31,6 @@ from foreworld.evidence.evaluate import origins
 from foreworld.model import WorldModel
 from foreworld.reasoning.band import Band
 from foreworld.reasoning.calibrate import LEVELS, Calibration
-from foreworld.reasoning.forecast import draw
 from foreworld.reasoning.groups import Groups
 from foreworld.reasoning.held_out import BATCH, batch_seed
 from foreworld.reasoning.pool import bounded
@@ -128,7 +127,7 @@ def _draw(model: WorldModel, cases: Cases, seed: int) -> tuple[list[np.ndarray],
         histories = cases.histories.take(range(start, min(start + BATCH, len(cases.truth))))
         plan = cases.plan.take(slice(start, start + BATCH))
         noise = batch_seed(10_000 + seed, start)
-        parts.append(draw(model.network, histories, plan, model.encoding, draws=model.config.draws, seed=noise))
+        parts.append(model.draw(histories, plan, draws=model.config.draws, seed=noise))
         growth.append(model.judge(histories, plan).growth)
     return parts, growth
 

@@ -419,16 +419,15 @@ class WorldModel:
         """
         growth = self.judge(histories, plan).growth if growth is None else growth
         draws = max(draws or self.config.draws, -(-members // self.config.members))
-        drawn = draw(
-            self.network,
-            histories,
-            plan,
-            self.encoding,
-            draws=draws,
-            seed=seed,
-            persistence=self.calibration.persistence,
-        )
+        drawn = self.draw(histories, plan, draws=draws, seed=seed)
         return bounded(self.calibrated(drawn, members, histories, growth), self.schema.targets)
+
+    def draw(
+        self, histories: Episodes, plan: Plan, *, draws: int, seed: int
+    ) -> Float[np.ndarray, "network draw episode step target"]:
+        """Futures before calibration, in scaled units; readings last as held-out ones did."""
+        lasting = self.calibration.persistence
+        return draw(self.network, histories, plan, self.encoding, draws=draws, seed=seed, persistence=lasting)
 
     def calibrated(
         self,

@@ -85,11 +85,10 @@ def forecast_held_out(
     found = HeldOut(np.concatenate(samples, 1), np.concatenate(truth), np.concatenate(origin))
     if not compared:
         return found
-    loose, steady, came = (
-        np.concatenate(part, axis) for part, axis in zip(zip(*compared, strict=True), (1, 1, 0), strict=True)
-    )
+    loose, steady, came = zip(*compared, strict=True)
     continuous = [variable.kind == "continuous" for variable in encoding.schema.targets]
-    return replace(found, persistence=fit_persistence(loose, steady, came, continuous))
+    lasting = fit_persistence(np.concatenate(loose, 1), np.concatenate(steady, 1), np.concatenate(came), continuous)
+    return replace(found, persistence=lasting)
 
 
 def batch_seed(seed: int, start: int) -> int:

@@ -18,7 +18,6 @@ from foreworld.data.schema import Variable
 from foreworld.errors import QuestionError
 from foreworld.reasoning.calibrate import FEWEST, Calibration, fit_band, fit_calibration, quantiles, widened
 from foreworld.reasoning.conformal import misses
-from foreworld.reasoning.forecast import draw
 from foreworld.reasoning.groups import Groups
 from foreworld.reasoning.held_out import BATCH, batch_seed, spread_origins
 from foreworld.reasoning.pool import bounded
@@ -201,15 +200,7 @@ def _forecast(model: "WorldModel", cases: Cases, seed: int) -> tuple[Samples, Sa
     for start in range(0, len(cases.truth), BATCH):
         histories = cases.histories.take(range(start, min(start + BATCH, len(cases.truth))))
         plan = cases.plan.take(slice(start, start + BATCH))
-        drawn = draw(
-            model.network,
-            histories,
-            plan,
-            model.encoding,
-            draws=model.config.draws,
-            seed=batch_seed(seed, start),
-            persistence=model.calibration.persistence,
-        )
+        drawn = model.draw(histories, plan, draws=model.config.draws, seed=batch_seed(seed, start))
         growth = model.judge(histories, plan).growth
         wide = [widened(futures * scale + centre, growth, model.schema.targets) for futures in drawn]
         raw.append(np.sort(wide, axis=1).mean(0))

@@ -9,7 +9,7 @@ from foreworld.data.episodes import Episodes
 from foreworld.data.plan import Cases
 from foreworld.evidence.bet.contenders import Fitted
 from foreworld.evidence.evaluate import subset
-from foreworld.reasoning.forecast import draw, encode_now, invent
+from foreworld.reasoning.forecast import encode_now, invent
 from foreworld.reasoning.pool import bounded
 from foreworld.world.network import WorldNetwork
 
@@ -50,8 +50,7 @@ def ask(fitted: Fitted, cases: Cases, *, members: int, seed: int) -> Answer:
     draws = max(model.config.draws, -(-members // model.config.members))
     malformed = np.zeros(shape)
     if isinstance(network, WorldNetwork):
-        lasting = model.calibration.persistence
-        drawn = draw(network, cases.histories, cases.plan, encoding, draws=draws, seed=seed, persistence=lasting)
+        drawn = model.draw(cases.histories, cases.plan, draws=draws, seed=seed)
     else:
         futures = invent(network, cases.histories, cases.plan, encoding, draws=draws, seed=seed)
         drawn, malformed = futures.values.numpy(), futures.malformed.any(-1).float().mean((0, 1)).double().numpy()
