@@ -26,10 +26,8 @@ Results are kept by seed and policy, and models in build, so that a second call 
 takes some five minutes on one core.
 """
 
-import argparse
 import functools
 import itertools
-import json
 import operator
 import time
 from collections.abc import Callable
@@ -39,17 +37,17 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float
 
+from cells import command_line, fill, gather, publish
 from foreworld.data.plan import Cases
 from foreworld.domains.anaesthesia import Anaesthesia
 from foreworld.domains.anaesthesia_tci import PopulationModel
 from foreworld.domains.base import split
 from foreworld.domains.collect import branch, collect
-from foreworld.durable import write_bytes
 from foreworld.evidence.metrics import interval as central
 from foreworld.model import WorldModel
 from glucose import interval
 
-RESULTS = Path(__file__).parent / "results" / "anaesthesia.json"
+RESULTS = Path(__file__).parent / "results" / "anaesthesia"
 BUILD = Path(__file__).parents[1] / "build"
 # On the default policy the model is the one that benchmarks/domains.py fits: the same patients, seeds and settings.
 MODELS = {"random": BUILD / "domains" / "anaesthesia", "separate": BUILD / "anaesthesia" / "separate"}
@@ -186,10 +184,9 @@ def cell(results: list[dict], *keys: str, percent: bool = False, bar: Callable[[
     return words if bar is None or bar(float(np.mean(values))) else f"**{words}**"
 
 
-def report(kept: dict[str, dict[str, dict]]) -> str:
+def report(of: dict[str, list[dict]]) -> str:
     """The committed table."""
-    of = {policy: [kept[seed][policy] for seed in sorted(kept) if policy in kept[seed]] for policy in POLICIES}
-    seeds = {policy: ", ".join(seed for seed in sorted(kept) if policy in kept[seed]) for policy in POLICIES}
+    seeds = {policy: ", ".join(str(cell["seed"]) for cell in of.get(policy, [])) for policy in POLICIES}
     lines = [
         "# Anaesthesia: the interaction of propofol and remifentanil",
         "",
@@ -205,7 +202,7 @@ def report(kept: dict[str, dict[str, dict]]) -> str:
         "| surface | of | by | RMSE (% of range) | sign right (%) | size | index, RMS (% of range) | its error, RMS |",
         "|---" * 8 + "|",
     ]
-    for target, who, name in itertools.product(TARGETS, ("mean", "each"), FORECASTERS if of["random"] else ()):
+    for target, who, name in itertools.product(TARGETS, ("mean", "each"), FORECASTERS if "random" in of else ()):
         keys, ours = (name, target, who), name == "foreworld"
         figures = [
             cell(of["random"], *keys, "rmse", percent=True, bar=(lambda value: value < 5) if ours else None),
@@ -227,7 +224,7 @@ def report(kept: dict[str, dict[str, dict]]) -> str:
         "|---" * 9 + "|",
     ]
     for policy, target, where in itertools.product(POLICIES, TARGETS, ("one or none", "both")):
-        if of[policy]:
+        if policy in of:
             lines.append(
                 f"| {policy} | {target} | {where} | " + " | ".join(honest_cells(of[policy], target, where)) + " |"
             )
@@ -245,19 +242,9 @@ def honest_cells(results: list[dict], target: str, where: str) -> list[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, nargs="*", default=list(range(5)))
-    parser.add_argument("--policies", nargs="*", choices=POLICIES, default=list(POLICIES))
-    arguments = parser.parse_args()
-    for seed in arguments.seeds:
-        for policy in arguments.policies:
-            kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-            if policy not in kept.get(str(seed), {}):
-                kept.setdefault(str(seed), {})[policy] = run(policy, seed)
-                write_bytes(RESULTS, (json.dumps(kept, indent=1) + "\n").encode())
-    table = report(json.loads(RESULTS.read_text()))
-    RESULTS.with_suffix(".md").write_text(table)
-    print(table)
+    arguments = command_line(__doc__, f"policies; {', '.join(POLICIES)} by default").parse_args()
+    fill(RESULTS, arguments.names or POLICIES, arguments.seeds, run)
+    publish(RESULTS, report(gather(RESULTS, POLICIES)))
 
 
 if __name__ == "__main__":

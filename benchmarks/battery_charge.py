@@ -13,8 +13,6 @@ time. That is measured against the vectorised equations, and against PyBaMM's ow
 it would have to make and the CPU time of one.
 """
 
-import argparse
-import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,6 +21,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from cells import by_seed, command_line, publish
 from cheaper import stock_battery
 from foreworld.data.episodes import Episode, Episodes
 from foreworld.domains import battery_cell as cell
@@ -249,21 +248,8 @@ def report(cells: list[dict]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, nargs="*", default=list(range(5)))
-    arguments = parser.parse_args()
-    torch.set_grad_enabled(False)
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    for seed in arguments.seeds:
-        path = RESULTS / f"seed{seed}.json"
-        if not path.exists():
-            with torch.enable_grad():
-                found = run(seed)
-            path.write_text(json.dumps(found, indent=1))
-    cells = [json.loads(path.read_text()) for path in sorted(RESULTS.glob("seed*.json"))]
-    table = report(cells)
-    RESULTS.with_suffix(".md").write_text(table)
-    print(table)
+    seeds = command_line(__doc__).parse_args().seeds
+    publish(RESULTS, report(by_seed(RESULTS, seeds, run)))
 
 
 if __name__ == "__main__":

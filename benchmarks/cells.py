@@ -1,4 +1,4 @@
-"""Results that are kept cell by cell, a name and a seed each: what is there is not run again."""
+"""Results that are kept cell by cell, a seed or a name and a seed each: what is there is not run again."""
 
 import argparse
 import json
@@ -6,23 +6,37 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 
-def command_line(description: str | None, names: str) -> argparse.ArgumentParser:
-    """A command line that takes names and seeds; `names` says which."""
+def command_line(description: str | None, names: str | None = None) -> argparse.ArgumentParser:
+    """A command line that takes seeds, and names where `names` says which."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", help=names)
+    if names is not None:
+        parser.add_argument("names", nargs="*", help=names)
     parser.add_argument("--seeds", type=int, nargs="*", default=list(range(5)))
     return parser
 
 
+def by_seed(folder: Path, seeds: Iterable[int], run: Callable[[int], dict]) -> list[dict]:
+    """Run the seeds that are missing, and return all that there are."""
+    for seed in seeds:
+        cached(folder / f"seed{seed}.json", lambda seed=seed: run(seed))
+    return [json.loads(path.read_text()) for path in sorted(folder.glob("seed*.json"))]
+
+
+def cached(path: Path, make: Callable[[], dict]) -> dict:
+    """What the file says, and where there is none, what is made for it."""
+    if not path.exists():
+        made = make()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(made, indent=1) + "\n")
+    return json.loads(path.read_text())
+
+
 def fill(folder: Path, names: Iterable[str], seeds: Iterable[int], run: Callable[[str, int], dict]) -> None:
     """Run the cells that are missing, seed by seed, so that a run that is stopped has whole tables."""
-    folder.mkdir(parents=True, exist_ok=True)
     names = list(names)
     for seed in seeds:
         for name in names:
-            path = folder / f"{name}-{seed}.json"
-            if not path.exists():
-                path.write_text(json.dumps(run(name, seed)))
+            cached(folder / f"{name}-{seed}.json", lambda name=name, seed=seed: run(name, seed))
 
 
 def gather(folder: Path, names: Sequence[str]) -> dict[str, list[dict]]:

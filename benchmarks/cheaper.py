@@ -1,7 +1,7 @@
 """What-ifs of fifty steps on the battery and on the process: how far off, and how much cheaper than to simulate them?
 
-    python benchmarks/cheaper.py                      # the missing cells, then benchmarks/results/cheaper.{json,md}
-    python benchmarks/cheaper.py --seeds 0 --names battery
+    python benchmarks/cheaper.py                      # the missing cells, then benchmarks/results/cheaper.md
+    python benchmarks/cheaper.py battery --seeds 0
 
 A cell is a domain and a seed: part `seed` of five of its instances is unseen, the model learns from the others with its
 default settings and a horizon of fifty steps. The bars: a median absolute error (of the median forecast, over cases and
@@ -10,14 +10,13 @@ simulator's, both on the same core, one thread, one after the other. `model` is 
 included, for one ensemble trajectory of each member; `stock` is the simulator as its package runs it.
 """
 
-import argparse
-import json
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
+from cells import command_line, fill, gather, publish
 from foreworld.data.plan import Cases
 from foreworld.domains import registry
 from foreworld.domains.base import Domain, split
@@ -25,7 +24,7 @@ from foreworld.domains.battery_cell import INPUTS, built
 from foreworld.domains.collect import branch, collect, draw_origins
 from foreworld.model import WorldModel
 
-RESULTS = Path(__file__).parent / "results" / "cheaper.json"
+RESULTS = Path(__file__).parent / "results" / "cheaper"
 MODELS = Path(__file__).parents[1] / "build" / "cheaper"
 NAMES = ("battery", "process")
 HORIZON, CASES, ALTERNATIVES, TIMED = 50, 96, 4, 24
@@ -110,7 +109,7 @@ def cpu(work: Callable[[], object]) -> float:
     return min(spent)
 
 
-def report(cells: list[dict]) -> str:
+def report(cells: dict[str, list[dict]]) -> str:
     """One row a domain and target; a bar that is not reached is bold."""
     lines = [
         "# What-ifs of fifty steps, and what they cost",
@@ -123,9 +122,8 @@ def report(cells: list[dict]) -> str:
         "| domain | target | seeds | error | at step 50 | simulator | stock | model | 200 draws | cheaper |",
         "|---" * 10 + "|",
     ]
-    for name in NAMES:
-        found = [cell for cell in cells if cell["domain"] == name]
-        for index, target in enumerate(found[0]["targets"] if found else []):
+    for name, found in cells.items():
+        for index, target in enumerate(found[0]["targets"]):
             errors = [np.mean([cell[key][index] for cell in found]) for key in ("error", "error_last_step")]
             spent = {key: np.mean([cell["cpu"][key] for cell in found]) for key in found[0]["cpu"]}
             ratio = spent["simulator"] / spent["model"]
@@ -146,18 +144,9 @@ def report(cells: list[dict]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--names", nargs="*", default=list(NAMES), choices=NAMES)
-    parser.add_argument("--seeds", type=int, nargs="*", default=list(range(5)))
-    arguments = parser.parse_args()
-    cells = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
-    for seed in arguments.seeds:
-        for name in arguments.names:
-            if not any((cell["domain"], cell["seed"]) == (name, seed) for cell in cells):
-                cells.append(run(name, seed))
-                RESULTS.write_text(json.dumps(cells, indent=1))
-    RESULTS.with_suffix(".md").write_text(report(cells))
-    print(report(cells))
+    arguments = command_line(__doc__, f"of {', '.join(NAMES)}; both by default").parse_args()
+    fill(RESULTS, arguments.names or NAMES, arguments.seeds, run)
+    publish(RESULTS, report(gather(RESULTS, NAMES)))
 
 
 if __name__ == "__main__":

@@ -11,13 +11,12 @@ The scenarios are shapes: decade values rounded after the SSPs (Gidden et al., G
 (Nakicenovic et al., 2000) and E1 (Lowe et al., Eos 90, 2009), not copies of their tables.
 """
 
-import argparse
-import json
 import time
 from pathlib import Path
 
 import numpy as np
 
+from cells import by_seed, command_line, publish
 from foreworld.data.episodes import Episode, Episodes
 from foreworld.data.plan import Forecaster, Plan
 from foreworld.domains import emissions_paths as paths
@@ -195,19 +194,8 @@ def mark(text: str, reached: bool | np.bool_) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, nargs="*", default=list(range(5)))
-    arguments = parser.parse_args()
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    for seed in arguments.seeds:
-        path = RESULTS / f"seed{seed}.json"
-        if not path.exists():
-            path.write_text(json.dumps(run(seed), indent=1))
-    results = [json.loads(path.read_text()) for path in sorted(RESULTS.glob("seed*.json"))]
-    RESULTS.with_suffix(".json").write_text(json.dumps(results, indent=1))
-    table = report(results)
-    RESULTS.with_suffix(".md").write_text(table)
-    print(table)
+    seeds = command_line(__doc__).parse_args().seeds
+    publish(RESULTS, report(by_seed(RESULTS, seeds, run)))
 
 
 if __name__ == "__main__":

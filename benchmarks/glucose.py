@@ -7,13 +7,12 @@ A seed takes about three minutes on two cores; its result is kept, and a second 
 Models are kept in build/glucose, so that scoring can be repeated without fitting: delete a seed's result to do so.
 """
 
-import argparse
-import json
 import time
 from pathlib import Path
 
 import numpy as np
 
+from cells import by_seed, command_line, publish
 from foreworld.data.plan import Cases, Forecaster, cut
 from foreworld.domains.collect import branch, branch_effects, collect, draw_origins
 from foreworld.domains.glucose import Glucose
@@ -147,19 +146,8 @@ def report(results: list[dict]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, nargs="*", default=list(range(5)))
-    arguments = parser.parse_args()
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    results = []
-    for seed in arguments.seeds:
-        path = RESULTS / f"seed{seed}.json"
-        if not path.exists():
-            path.write_text(json.dumps(run(seed), indent=1))
-        results.append(json.loads(path.read_text()))
-    table = report(results)
-    RESULTS.with_suffix(".md").write_text(table)
-    print(table)
+    seeds = command_line(__doc__).parse_args().seeds
+    publish(RESULTS, report(by_seed(RESULTS, seeds, run)))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ units. It sees each meal as it begins; so does the planner when meals are announ
 never when it is blind. Nobody eats sugar against low readings. Time in range is of the true glucose, not the sensor's.
 """
 
-import argparse
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ import numpy as np
 import torch
 from scipy.stats import truncnorm
 
+from cells import by_seed, command_line, publish
 from foreworld.data.episodes import Episode, Episodes
 from foreworld.domains import glucose_model
 from foreworld.domains.base import derive_seed
@@ -202,22 +202,13 @@ def report(results: list[dict]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, nargs="*", default=list(range(5)))
+    parser = command_line(__doc__)
     parser.add_argument("--candidates", type=int, default=64)
     parser.add_argument("--iterations", type=int, default=4)
     arguments = parser.parse_args()
     torch.set_grad_enabled(False)
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    results = []
-    for seed in arguments.seeds:
-        path = RESULTS / f"seed{seed}.json"
-        if not path.exists():
-            path.write_text(json.dumps(run(seed, arguments.candidates, arguments.iterations), indent=1))
-        results.append(json.loads(path.read_text()))
-    table = report(results)
-    RESULTS.with_suffix(".md").write_text(table)
-    print(table)
+    cells = by_seed(RESULTS, arguments.seeds, lambda seed: run(seed, arguments.candidates, arguments.iterations))
+    publish(RESULTS, report(cells))
 
 
 if __name__ == "__main__":

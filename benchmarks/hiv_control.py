@@ -11,14 +11,13 @@ random schedules in the exact equations. The planner's goal is the logarithm of 
 were chosen by planning in the exact equations, which is the last row, and not by looking at any learned model.
 """
 
-import argparse
-import json
 import time
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from cells import by_seed, cached, command_line, publish
 from foreworld.data.episodes import Episode, Episodes
 from foreworld.data.scaling import Scale, Scaling
 from foreworld.domains import hiv_model
@@ -200,27 +199,12 @@ def report(anchors: dict, exact: dict, cells: list[dict]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def cached(path: Path, make) -> dict:
-    """A cell that is made once."""
-    if not path.exists():
-        path.write_text(json.dumps(make(), indent=1))
-    return json.loads(path.read_text())
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, nargs="*", default=list(range(5)))
-    arguments = parser.parse_args()
+    seeds = command_line(__doc__).parse_args().seeds
     torch.set_grad_enabled(False)
-    RESULTS.mkdir(parents=True, exist_ok=True)
     anchors = cached(RESULTS / "open_loop.json", open_loop)
     exact = cached(RESULTS / "exact.json", lambda: control(exact_planner()))
-    for seed in arguments.seeds:
-        cached(RESULTS / f"seed{seed}.json", lambda seed=seed: run(seed))
-    cells = [json.loads(path.read_text()) for path in sorted(RESULTS.glob("seed*.json"))]
-    table = report(anchors, exact, cells)
-    RESULTS.with_suffix(".md").write_text(table)
-    print(table)
+    publish(RESULTS, report(anchors, exact, by_seed(RESULTS, seeds, run)))
 
 
 if __name__ == "__main__":

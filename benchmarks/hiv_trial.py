@@ -8,13 +8,12 @@ means an unbiased estimate of the same effect, and gives its interval; adjusted 
 interval is narrower. Ridge-ARX and the model's own answer without correction stand beside it.
 """
 
-import argparse
-import json
 import time
 from pathlib import Path
 
 import numpy as np
 
+from cells import by_seed, command_line, publish
 from foreworld.data.episodes import Episodes
 from foreworld.data.plan import Forecaster, Plan
 from foreworld.domains.hiv_trial import ARMS, WEEKS, HivTrial
@@ -140,19 +139,8 @@ def report(results: list[dict]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, nargs="*", default=list(range(5)))
-    arguments = parser.parse_args()
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    results = []
-    for seed in arguments.seeds:
-        path = RESULTS / f"seed{seed}.json"
-        if not path.exists():
-            path.write_text(json.dumps(run(seed)))
-        results.append(json.loads(path.read_text()))
-    table = report(results)
-    RESULTS.with_suffix(".md").write_text(table)
-    print(table)
+    seeds = command_line(__doc__).parse_args().seeds
+    publish(RESULTS, report(by_seed(RESULTS, seeds, run)))
 
 
 if __name__ == "__main__":

@@ -17,14 +17,13 @@ what was done. Where the model does not vouch for what it imagines, it assumes n
 is what it would say. The control: the same with treatments drawn by lot, where gamma is 1 by design. Truths are exact.
 """
 
-import argparse
-import json
 import time
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from cells import command_line, fill, gather, publish
 from foreworld.data.episodes import Episode, Episodes
 from foreworld.domains import sepsis_model as model
 from foreworld.domains.collect import collect
@@ -235,19 +234,8 @@ def interval(ends: list[float], value: float) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, nargs="*", default=list(range(5)))
-    arguments = parser.parse_args()
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    for seed in arguments.seeds:
-        for setting in SETTINGS:
-            path = RESULTS / f"{setting}-{seed}.json"
-            if not path.exists():
-                path.write_text(json.dumps(run(setting, seed), indent=1))
-    cells = [json.loads(path.read_text()) for key in SETTINGS for path in sorted(RESULTS.glob(f"{key}-*.json"))]
-    table = report(cells)
-    RESULTS.with_suffix(".md").write_text(table)
-    print(table)
+    fill(RESULTS, SETTINGS, command_line(__doc__).parse_args().seeds, run)
+    publish(RESULTS, report([cell for cells in gather(RESULTS, tuple(SETTINGS)).values() for cell in cells]))
 
 
 if __name__ == "__main__":

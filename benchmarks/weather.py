@@ -8,13 +8,12 @@ on the others, under the forcing that the policy had planned and under another o
 core and is kept; models are kept in build/weather.
 """
 
-import argparse
-import json
 import time
 from pathlib import Path
 
 import numpy as np
 
+from cells import by_seed, command_line, publish
 from foreworld.data.plan import Cases, Forecaster, cut
 from foreworld.domains.analogue import Analogue
 from foreworld.domains.base import split
@@ -143,19 +142,8 @@ def mark(values: list[float], reached: bool | np.bool_) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, nargs="*", default=list(range(5)))
-    arguments = parser.parse_args()
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    for seed in arguments.seeds:
-        path = RESULTS / f"seed{seed}.json"
-        if not path.exists():
-            path.write_text(json.dumps(run(seed), indent=1))
-    results = [json.loads(path.read_text()) for path in sorted(RESULTS.glob("seed*.json"))]
-    RESULTS.with_suffix(".json").write_text(json.dumps(results, indent=1))
-    table = report(results)
-    RESULTS.with_suffix(".md").write_text(table)
-    print(table)
+    seeds = command_line(__doc__).parse_args().seeds
+    publish(RESULTS, report(by_seed(RESULTS, seeds, run)))
 
 
 if __name__ == "__main__":
