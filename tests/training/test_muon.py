@@ -37,3 +37,15 @@ def test_weights_decay() -> None:
     weight.grad = torch.zeros_like(weight)
     optimiser.step()
     torch.testing.assert_close(weight.detach(), torch.full((1, 2, 2), 0.95))
+
+
+def test_one_step_changes_what_a_wide_layer_gives_no_more_than_a_narrow_one() -> None:
+    generator = torch.Generator().manual_seed(2)
+    changes = []
+    for inputs in (32, 128, 512, 2048):
+        weight = nn.Parameter(torch.zeros(1, inputs, 32))
+        weight.grad = torch.randn(1, inputs, 32, generator=generator)
+        Muon([weight], lr=0.1).step()
+        changes.append(float(torch.linalg.matrix_norm(weight.detach(), 2)) * inputs**0.5)
+    assert changes[0] < changes[1] / 2
+    assert max(changes[1:]) < 1.1 * min(changes[1:])

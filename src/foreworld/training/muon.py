@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # Jordan's quintic: singular values come within 0.7 to 1.2 in five rounds.
 ROUNDS = 5
+WIDE = 128  # Inputs from which on steps become smaller.
 
 
 def orthogonalise(matrix: Float[Tensor, "member row column"]) -> Float[Tensor, "member row column"]:
@@ -29,7 +30,10 @@ def orthogonalise(matrix: Float[Tensor, "member row column"]) -> Float[Tensor, "
 class Muon(torch.optim.Optimizer):
     """Muon with Nesterov momentum and decoupled weight decay, for stacks of matrices, [member, row, column].
 
-    Steps have the size that AdamW's have at the same rate (Liu et al., Muon is Scalable for LLM Training, 2025).
+    Steps have the size that AdamW's have at the same rate (Liu et al., Muon is Scalable for LLM Training, 2025), up to
+    WIDE inputs. What a layer gives would change the more the more inputs it has, since all directions of them move
+    alike; beyond WIDE a step is smaller by as much as keeps that the same (the spectral condition of Yang, Simon and
+    Bernstein, 2023). Otherwise a row of hundreds of readings is memorised before it is understood.
     """
 
     def __init__(
@@ -47,4 +51,6 @@ class Muon(torch.optim.Optimizer):
                 kept.lerp_(matrix.grad, 1 - group["momentum"])
                 direction = orthogonalise(matrix.grad.lerp(kept, group["momentum"]))
                 matrix.mul_(1 - group["lr"] * group["weight_decay"])
-                matrix.add_(direction, alpha=-group["lr"] * 0.2 * max(matrix.shape[-2:]) ** 0.5)
+                inputs, outputs = matrix.shape[-2:]
+                narrower = min(1.0, WIDE / inputs)
+                matrix.add_(direction, alpha=-group["lr"] * 0.2 * max(inputs, outputs) ** 0.5 * narrower)
