@@ -122,7 +122,7 @@ def _named(world: World, setting: str) -> str:
 
 
 def plan(scale: Scale, seeds: Sequence[int], kinds: Sequence[str] = ()) -> tuple[list[Cell], list[Cell]]:
-    """The cells of a run, of some kinds or of all: those of tuning, if any need it, and the others, which come later."""
+    """The cells of a run, of some kinds or of all: those of tuning, if any need it, and the others, which follow."""
     tuned, others = [], []
     networks = [name for name in contenders.names(scale) if contenders.of(name).network]
     for domain in scale.domains:
