@@ -58,7 +58,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_cell_is_kept_with_what_it_was_run_with_and_not_run_again(folder: Path, monkeypatch) -> None:
     scale = replace(TINY, policies=1)
     wanted = [Cell("world", "tumour", name, 0, "courses") for name in ("jepa", "next token", "persistence")]
-    monkeypatch.setattr(run, "plan", lambda scale, seeds: ([], wanted))
+    monkeypatch.setattr(run, "plan", lambda scale, seeds, kinds: ([], wanted))
     found = run.run(folder, scale, [0], progress=False).to_pandas()
     assert set(found.question) == {"levels", "effects", "shift", "hallucination", "trust", "cost"}
     assert set(found.setting) >= {FAMILIAR, "late", "another policy", "noisier sensors", "missing values"}
@@ -78,6 +78,14 @@ def test_a_cell_is_kept_with_what_it_was_run_with_and_not_run_again(folder: Path
     assert crps.groupby("contender").case.nunique()["next token"] < crps.groupby("contender").case.nunique()["jepa"]
     report = page(found, scale, [0], {}).html()
     assert "Where JEPA loses" in report and "next token" in report and "<script" not in report
+
+
+def test_only_cells_that_use_it_are_tuned_for() -> None:
+    scale = replace(TINY, trials=2)
+    tuned, others = run.plan(scale, [0], ["map"])
+    assert not tuned and others and all(cell.kind == "map" for cell in others)
+    tuned, others = run.plan(scale, [0], ["cheaper", "map"])
+    assert {cell.kind for cell in tuned} == {"tuning"} and {cell.kind for cell in others} == {"cheaper", "map"}
 
 
 def test_a_contender_that_cannot_be_trained_is_said_so(folder: Path) -> None:

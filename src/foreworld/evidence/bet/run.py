@@ -36,6 +36,8 @@ from foreworld.evidence.bet.worlds import FAMILIAR, World, policies
 from foreworld.training.progress import progress_bar
 
 TUNING_SEED = 0
+TUNED = ("world", "cheaper")
+"""Kinds of cells that ask for what tuning chose; the others are asked of the defaults."""
 
 
 class Bench:
@@ -119,8 +121,8 @@ def _named(world: World, setting: str) -> str:
     return setting if world.policy == world.domain.policies[0] else f"{setting} (trained on {world.policy})"
 
 
-def plan(scale: Scale, seeds: Sequence[int]) -> tuple[list[Cell], list[Cell]]:
-    """The cells of a run: those of tuning, which come first, and all others."""
+def plan(scale: Scale, seeds: Sequence[int], kinds: Sequence[str] = ()) -> tuple[list[Cell], list[Cell]]:
+    """The cells of a run, of some kinds or of all: those of tuning, if any need it, and the others, which follow."""
     tuned, others = [], []
     networks = [name for name in contenders.names(scale) if contenders.of(name).network]
     for domain in scale.domains:
@@ -141,6 +143,8 @@ def plan(scale: Scale, seeds: Sequence[int]) -> tuple[list[Cell], list[Cell]]:
             pieces = cheaper.pieces(scale, registry.simulator(domain).schema)
             learnt = [name for name in contenders.names(scale) if contenders.of(name).family != "ablation"]
             others += [Cell("cheaper", domain, name, seed, piece) for piece in pieces for name in learnt]
+    others = [cell for cell in others if not kinds or cell.kind in kinds]
+    tuned = tuned if any(cell.kind in TUNED for cell in others) else []
     # Seed by seed, so that a run that is stopped has whole tables; in each the long ones first, lest one is left alone.
     return tuned, sorted(others, key=lambda cell: (cell.seed, not contenders.of(cell.contender).slow))
 
@@ -165,8 +169,7 @@ def run(
         kinds: of cells; all by default.
         progress: a bar; by default on a terminal.
     """
-    stages = plan(scale, seeds)
-    wanted = [[cell for cell in stage if not kinds or cell.kind in (*kinds, "tuning")] for stage in stages]
+    wanted = plan(scale, seeds, kinds)
     total, done = sum(map(len, wanted)), 0
     make = partial(Bench, scale, folder)
     with open_workers(make, engine, workers) as (work, _), progress_bar("cells", total, progress) as report:
