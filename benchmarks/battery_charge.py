@@ -3,14 +3,14 @@
     python benchmarks/battery_charge.py              # the missing seeds, then results/battery_charge.md
     python benchmarks/battery_charge.py --seeds 0    # one seed
 
-A seed's model is that of benchmarks/domains.py: four fifths of the cells under random requests. CELLS of the others are used at random for
-48 minutes, drained, rested, and charged until CHARGE has flowed in. Every two minutes the charging current of the next
-eight is planned anew, as large as it can be without passing 4.1 V or 38 degC. In the model these are chances of one
-per cent, over futures that it believes possible; in PyBaMM (the equations of `battery_cell`, within 0.5 mV of PyBaMM's
-own solver) the planner sees the true state of the very cell, which no battery has. Limits are checked on the true
-voltage and temperature of every half minute. The bar: at most 5% longer, no limit broken, at most 1/100 of the CPU
-time. That is measured against the vectorised equations, and against PyBaMM's own solver by the number of rollouts that
-it would have to make and the CPU time of one.
+A seed's model is that of benchmarks/domains.py: four fifths of the cells under random requests. CELLS of the others
+are used at random for 48 minutes, drained, rested, and charged until CHARGE has flowed in. Every two minutes the
+charging current of the next eight is planned anew, as large as it can be without passing 4.1 V or 38 degC. In the
+model these are chances of one per cent, over futures that it believes possible; in PyBaMM (the equations of
+`battery_cell`, within 0.5 mV of PyBaMM's own solver) the planner sees the true state of the very cell, which no
+battery has. Limits are checked on the true voltage and temperature of every half minute. The bar: at most 5% longer,
+no limit broken, at most 1/100 of the CPU time. That is measured against the vectorised equations, and against
+PyBaMM's own solver by the number of rollouts that it would have to make and the CPU time of one.
 """
 
 import time
