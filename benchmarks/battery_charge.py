@@ -4,7 +4,7 @@
     python benchmarks/battery_charge.py --seeds 0    # one seed
 
 A seed's model is that of benchmarks/domains.py: four fifths of the cells under random requests. CELLS of the others
-are used at random for 48 minutes, drained, rested, and charged until CHARGE has flowed in. Every two minutes the
+are used at random for 24 minutes, drained to 3 V, rested, and charged until CHARGE has flowed in. Every two minutes the
 charging current of the next eight is planned anew, as large as it can be without passing 4.1 V or 38 degC. In the
 model these are chances of one per cent, over futures that it believes possible; in PyBaMM (the equations of
 `battery_cell`, within 0.5 mV of PyBaMM's own solver) the planner sees the true state of the very cell, which no
@@ -38,8 +38,8 @@ from foreworld.reasoning.plan.rollout import Actions, Futures
 from foreworld.reasoning.question import build_plan
 
 RESULTS = Path(__file__).parent / "results" / "battery_charge"
-USED, DRAINED, RESTED, LONGEST = 96, 40, 20, 240  # rows of half a minute
-DRAIN, CHARGE = 5.0, 2.5  # A; A h
+USED, DRAINED, RESTED, LONGEST = 48, 150, 20, 240  # rows of half a minute
+DRAIN, EMPTY, CHARGE = 2.5, 3.0, 2.5  # A; V under that current; A h
 CELLS = 6
 EVERY, HORIZON = 4, 16
 HIGHEST, HOTTEST = 4.1, 38.0  # V, degC
@@ -65,15 +65,17 @@ class Bench:
 
     @classmethod
     def prepared(cls, names: list[str], seed: int) -> "Bench":
-        """Used, drained and rested."""
+        """Used, drained until the voltage falls to EMPTY, and rested."""
         domain, seeds = Battery(), [derive_seed(seed, "charge", name) for name in names]
         steps = USED + DRAINED + RESTED
         plan = domain.behaviour("random", names, steps=USED, seeds=seeds).intended(0, USED)
-        held = np.repeat([DRAIN, 0.0], [DRAINED, RESTED])
-        plan = np.concatenate([plan, np.tile(held[None, :, None], (len(names), 1, 1))], 1)
         bench = cls(domain, names, [domain.reset(names, steps=steps + LONGEST, seeds=seeds)], [])
-        for step in range(steps):
+        for step in range(USED):
             bench.act(plan[:, step])
+        empty = np.zeros(len(names), bool)
+        for step in range(DRAINED + RESTED):
+            empty |= (bench.rows[-1][:, 0] < EMPTY) | (step >= DRAINED)
+            bench.act(np.where(empty, 0.0, DRAIN)[:, None])
         return bench
 
     def act(self, currents: np.ndarray) -> None:
