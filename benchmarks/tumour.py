@@ -13,6 +13,7 @@ are computed on the same questions. Cells are kept in benchmarks/results/tumour,
 """
 
 import argparse
+import functools
 import json
 import time
 from pathlib import Path
@@ -20,6 +21,7 @@ from pathlib import Path
 import numpy as np
 from torch import get_num_threads
 
+from cells import cached, publish
 from foreworld.data.episodes import Episode, Episodes
 from foreworld.data.plan import Plan
 from foreworld.data.schema import Schema, Variable
@@ -175,6 +177,17 @@ def published(setting: str, gamma: float) -> str:
     return f"{rows[name][column][0]:.3f} ({rows[name][column][1]:.3f}), {name}"
 
 
+def cell(protocol: Protocol, gamma: int, patients: int, seed: int) -> dict:
+    """Fit where there is no model yet, and score."""
+    model = fit(patients, gamma, seed)
+    began = time.process_time()
+    errors = run(model, protocol, gamma, seed)
+    about = {"protocol": protocol, "gamma": gamma, "patients": patients, "seed": seed}
+    about |= {key: model.about[key] for key in ("fit_cpu_seconds", "rows", "versions")}
+    about |= {"threads": get_num_threads(), "score_cpu_seconds": round(time.process_time() - began, 1)}
+    return about | {"errors": errors}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--protocols", nargs="*", default=["released", "corrected"])
@@ -182,24 +195,13 @@ def main() -> None:
     parser.add_argument("--patients", type=int, nargs="*", default=[1000, 10_000], help="to train on")
     parser.add_argument("--seeds", type=int, nargs="*", default=list(SEEDS))
     chosen = parser.parse_args()
-    RESULTS.mkdir(parents=True, exist_ok=True)
     grid = [
         (s, n, g, p) for s in chosen.seeds for n in chosen.patients for g in chosen.gammas for p in chosen.protocols
     ]
     for seed, patients, gamma, protocol in grid:
         path = RESULTS / f"{protocol}-gamma{gamma}-{patients}-{seed}.json"
-        if not path.exists():
-            model = fit(patients, gamma, seed)
-            began = time.process_time()
-            errors = run(model, protocol, gamma, seed)
-            about = {"protocol": protocol, "gamma": gamma, "patients": patients, "seed": seed}
-            about |= {key: model.about[key] for key in ("fit_cpu_seconds", "rows", "versions")}
-            about |= {"threads": get_num_threads(), "score_cpu_seconds": round(time.process_time() - began, 1)}
-            path.write_text(json.dumps(about | {"errors": errors}, indent=1) + "\n")
-    cells = [json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))]
-    text = report(cells)
-    RESULTS.with_suffix(".md").write_text(text)
-    print(text)
+        cached(path, functools.partial(cell, protocol, gamma, patients, seed))
+    publish(RESULTS, report([json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))]))
 
 
 if __name__ == "__main__":
