@@ -8,7 +8,7 @@ import math
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from foreworld.nets.transformer import Block
@@ -21,13 +21,13 @@ class Past:
     """Keys and values of one block: of the shared beginning, and of what each sequence went on with.
 
     Attributes:
-        keys, values: of the beginning.
+        keys, values: of the beginning; keys are wider by their place (`_placed`).
         own_keys, own_values: of the continuations, filled up to where they have come.
     """
 
-    keys: Float[Tensor, "member case head begun width"]
+    keys: Float[Tensor, "member case head begun wider"]
     values: Float[Tensor, "member case head begun width"]
-    own_keys: Float[Tensor, "member case draw head room width"]
+    own_keys: Float[Tensor, "member case draw head room wider"]
     own_values: Float[Tensor, "member case draw head room width"]
 
 
@@ -55,42 +55,43 @@ class Continuation:
     ):
         self.blocks, self.reach, self.length = [b for b in blocks if isinstance(b, Block)], reach, 0
         begun = beginning.shape[2]
-        behind = torch.arange(begun)[:, None] - torch.arange(begun)
-        visible = (behind >= 0) & (behind < reach) & exists[:, None, :]
-        self.exists, self.pasts = exists, []
+        # Padding lies too far away to be seen.
+        places = torch.where(exists, torch.arange(begun, dtype=beginning.dtype), FAR)
+        self.begun, self.pasts = begun, []
         x = beginning
         for block in self.blocks:
             query, key, value = _heads(block, x)
-            bias = _bias(block, behind, visible[:, None])
-            weights = torch.softmax(query @ key.mT / math.sqrt(query.shape[-1]) + bias, dim=-1)
-            x = _finish(block, x, weights @ value)
-            size = (*key.shape[:2], draws, key.shape[2], room, key.shape[4])
-            self.pasts.append(Past(key, value, key.new_zeros(size), key.new_zeros(size)))
+            key = _placed(key, places[:, None])
+            size = (*key.shape[:2], draws, key.shape[2], room)
+            own = (part.new_zeros(*size, part.shape[4]) for part in (key, value))
+            self.pasts.append(Past(key, value, *own))
+            x = _finish(block, x, _mixed(_leaning(block, query), key, value, _window(begun, reach)))
         self.hidden = x
 
     def extend(self, x: Float[Tensor, "member case draw new hidden"]) -> Float[Tensor, "member case draw new hidden"]:
         """Go on with some elements in every sequence; what the last block makes of them."""
-        draws, new, begun = x.shape[2], x.shape[3], self.exists.shape[1]
+        draws, new, begun = x.shape[2], x.shape[3], self.begun
         start, stop = self.length, self.length + new
-        place = torch.arange(start, stop)[:, None]
+        places = torch.arange(begun + start, begun + stop, dtype=x.dtype)
         # What nobody reaches any more is left out: of the beginning up to `old`, of the continuations up to `first`.
         old, first = min(begun, max(0, begun + start - self.reach + 1)), max(0, start - self.reach + 1)
-        before, after = place + begun - torch.arange(old, begun), place - torch.arange(first, stop)
-        seen = ((before < self.reach) & self.exists[:, None, old:])[:, None]
-        own = ((after >= 0) & (after < self.reach))[None, None]
+        hidden = None if new == 1 else ~_window(begun + stop, self.reach)[-new:]
         for block, past in zip(self.blocks, self.pasts, strict=True):
             query, key, value = _heads(block, x)
-            past.own_keys[..., start:stop, :], past.own_values[..., start:stop, :] = key, value
-            scale = 1 / math.sqrt(query.shape[-1])
-            # [member, case, head, draw * new, width]: all continuations of a case ask its beginning at once.
-            together = query.transpose(2, 3).flatten(3, 4) @ past.keys[..., old:, :].mT
-            scores = [
-                together.unflatten(3, (draws, new)).transpose(2, 3) * scale + _bias(block, before, seen)[:, :, None],
-                query @ past.own_keys[..., first:stop, :].mT * scale + _bias(block, after, own)[:, :, None],
-            ]
-            shared, alone = torch.softmax(torch.cat(scores, dim=-1), dim=-1).split([begun - old, stop - first], dim=-1)
-            mixed = shared.transpose(2, 3).flatten(3, 4) @ past.values[..., old:, :]
-            mixed = mixed.unflatten(3, (draws, new)).transpose(2, 3) + alone @ past.own_values[..., first:stop, :]
+            query = _leaning(block, query)
+            past.own_keys[..., start:stop, :], past.own_values[..., start:stop, :] = _placed(key, places), value
+            scores = query @ past.own_keys[..., first:stop, :].mT
+            if old < begun:
+                # [member, case, head, draw * new, width]: all continuations of a case ask its beginning at once.
+                together = query.transpose(2, 3).flatten(3, 4) @ past.keys[..., old:, :].mT
+                scores = torch.cat([together.unflatten(3, (draws, new)).transpose(2, 3), scores], dim=-1)
+            if hidden is not None:
+                scores.masked_fill_(torch.cat([hidden[:, old:begun], hidden[:, begun + first :]], dim=-1), FAR)
+            weights = torch.softmax(scores, dim=-1)
+            mixed = weights[..., begun - old :] @ past.own_values[..., first:stop, :]
+            if old < begun:
+                shared = weights[..., : begun - old].transpose(2, 3).flatten(3, 4) @ past.values[..., old:, :]
+                mixed = mixed + shared.unflatten(3, (draws, new)).transpose(2, 3)
             x = _finish(block, x, mixed)
         self.length = stop
         return x
@@ -100,13 +101,11 @@ def attend(
     blocks: nn.ModuleList, x: Float[Tensor, "member batch time hidden"], reach: int
 ) -> Float[Tensor, "member batch time hidden"]:
     """The blocks over whole sequences, none of which attends further back than `reach` elements."""
-    behind = torch.arange(x.shape[2])[:, None] - torch.arange(x.shape[2])
-    visible = ((behind >= 0) & (behind < reach))[None, None]
+    places, mask = torch.arange(x.shape[2], dtype=x.dtype), _window(x.shape[2], reach)
     for block in blocks:
         assert isinstance(block, Block)
         query, key, value = _heads(block, x)
-        weights = torch.softmax(query @ key.mT / math.sqrt(query.shape[-1]) + _bias(block, behind, visible), dim=-1)
-        x = _finish(block, x, weights @ value)
+        x = _finish(block, x, _mixed(_leaning(block, query), _placed(key, places), value, mask))
     return x
 
 
@@ -118,12 +117,42 @@ def _heads(block: Block, x: Float[Tensor, "member *batch time hidden"]) -> tuple
     return query, key, value
 
 
-def _bias(
-    block: Block, behind: Int[Tensor, "query key"], visible: Bool[Tensor, "case one query key"]
-) -> Float[Tensor, "member case head query key"]:
-    """ALiBi's penalty on distance, and no sight of what is not visible."""
-    slope = nn.functional.softplus(block.slope)[:, None, :, None, None]
-    return torch.where(visible, -behind * slope, FAR)
+def _leaning(
+    block: Block, query: Float[Tensor, "member *batch head time width"]
+) -> Float[Tensor, "member *batch head time wider"]:
+    """Scaled queries with one component more, that meets the place of each key: ALiBi's penalty on distance.
+
+    A penalty of slope times (i - j) on the key at j is, but for what all keys of a query share, a gain of slope times
+    j: so it is part of the product, and costs no matrix of its own.
+    """
+    slope = nn.functional.softplus(block.slope).reshape(len(query), *[1] * (query.dim() - 4), block.heads, 1, 1)
+    query = query / math.sqrt(query.shape[-1])
+    return torch.cat([query, slope.expand(*query.shape[:-1], 1)], dim=-1)
+
+
+def _placed(
+    key: Float[Tensor, "member *batch head time width"], places: Float[Tensor, "*around time"]
+) -> Float[Tensor, "member *batch head time wider"]:
+    """Keys with their places, which `_leaning` queries look for."""
+    return torch.cat([key, places[..., None].expand(*key.shape[:-1], 1)], dim=-1)
+
+
+def _mixed(
+    query: Float[Tensor, "member batch head time wider"],
+    key: Float[Tensor, "member batch head time wider"],
+    value: Float[Tensor, "member batch head time width"],
+    mask: Bool[Tensor, "time time"],
+) -> Float[Tensor, "member batch head time width"]:
+    """Attention of whole sequences in one fused kernel, which wants all three equally wide."""
+    parts = (part.flatten(0, 1) for part in (query, key, nn.functional.pad(value, (0, 1))))
+    mixed = nn.functional.scaled_dot_product_attention(*parts, attn_mask=mask, scale=1.0)
+    return mixed[..., :-1].unflatten(0, query.shape[:2])
+
+
+def _window(length: int, reach: int) -> Bool[Tensor, "query key"]:
+    """Which elements each one attends to."""
+    behind = torch.arange(length)[:, None] - torch.arange(length)
+    return (behind >= 0) & (behind < reach)
 
 
 def _finish(
