@@ -20,6 +20,7 @@ _Quick = Annotated[bool, typer.Option("--quick", help="The same report, small: t
 _Engine = Annotated[str, option("NAME", "Where cells run: serial, process or ray; results are the same.")]
 _Workers = Annotated[int | None, option("N", "Workers of the engine; as many as there are cores by default.", min=1)]
 _Only = Annotated[list[str] | None, option("KIND", f"Run these cells alone: {', '.join(KINDS)}.")]
+_Domain = Annotated[list[str] | None, option("NAME", "Run the cells of this domain alone; may be given again.")]
 
 
 def bench(
@@ -30,9 +31,12 @@ def bench(
     engine: _Engine = "process",
     workers: _Workers = None,
     only: _Only = None,
+    domain: _Domain = None,
     json: options.Json = False,
 ) -> None:
     """Compare predicting beliefs with predicting observations and tokens: equal size, data and tuning, true answers.
+
+    The report tells of all cells that there are, whichever were run by this call.
 
     \b
     Examples:
@@ -41,11 +45,17 @@ def bench(
     """
     from importlib.util import find_spec
 
+    from foreworld.evidence.bet.scale import FULL, QUICK
+
     if name != "bet":
         raise QuestionError(f"there is no comparison '{name}'; there is bet")
     unknown = sorted(set(only or ()) - set(KINDS))
     if unknown:
         raise QuestionError(f"--only: there is no '{unknown[0]}'; there are {', '.join(KINDS)}")
+    scale = QUICK if quick else FULL
+    strange = sorted(set(domain or ()) - set(scale.domains))
+    if strange:
+        raise QuestionError(f"--domain: '{strange[0]}' takes no part; there are {', '.join(scale.domains)}")
     for package, extra in (("pandas", "bench"), ("matplotlib", "bench"), ("lightgbm", "bench"), ("optuna", "bench")):
         if find_spec(package) is None:
             raise MissingExtraError("foreworld bench", extra)
@@ -53,12 +63,11 @@ def bench(
     from foreworld.evidence.bet.bars import bars
     from foreworld.evidence.bet.page import page
     from foreworld.evidence.bet.run import run
-    from foreworld.evidence.bet.scale import FULL, QUICK
     from foreworld.evidence.bet.scoreboard import board
 
-    scale = QUICK if quick else FULL
     chosen = range(1 if quick else seeds)
-    results = run(out, scale, chosen, engine=engine, workers=workers, kinds=only or ()).to_pandas()
+    found = run(out, scale, chosen, engine=engine, workers=workers, kinds=only or (), domains=domain or ())
+    results = found.to_pandas()
     words = ["foreworld", "bench", name, *(["--quick"] if quick else ["--seeds", str(seeds)]), "--out", str(out)]
     report = page(results, scale, chosen, {"command": shlex.join(words)})
     report.write(out / "report.html")

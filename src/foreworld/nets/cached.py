@@ -27,8 +27,8 @@ class Past:
 
     keys: Float[Tensor, "member case head begun wider"]
     values: Float[Tensor, "member case head begun width"]
-    own_keys: Float[Tensor, "member case draw head room wider"]
-    own_values: Float[Tensor, "member case draw head room width"]
+    own_keys: Float[Tensor, "member case head draw room wider"]
+    own_values: Float[Tensor, "member case head draw room width"]
 
 
 class Continuation:
@@ -62,7 +62,7 @@ class Continuation:
         for block in self.blocks:
             query, key, value = _heads(block, x)
             key = _placed(key, places[:, None])
-            size = (*key.shape[:2], draws, key.shape[2], room)
+            size = (*key.shape[:3], draws, room)
             own = (part.new_zeros(*size, part.shape[4]) for part in (key, value))
             self.pasts.append(Past(key, value, *own))
             x = _finish(block, x, _mixed(_leaning(block, query), key, value, _window(begun, reach)))
@@ -78,21 +78,21 @@ class Continuation:
         hidden = None if new == 1 else ~_window(begun + stop, self.reach)[-new:]
         for block, past in zip(self.blocks, self.pasts, strict=True):
             query, key, value = _heads(block, x)
-            query = _leaning(block, query)
-            past.own_keys[..., start:stop, :], past.own_values[..., start:stop, :] = _placed(key, places), value
+            # [member, case, head, draw, element, width], so that all continuations of a case ask its beginning at once.
+            query, key, value = (part.transpose(2, 3) for part in (_leaning(block, query), _placed(key, places), value))
+            past.own_keys[..., start:stop, :], past.own_values[..., start:stop, :] = key, value
             scores = query @ past.own_keys[..., first:stop, :].mT
             if old < begun:
-                # [member, case, head, draw * new, width]: all continuations of a case ask its beginning at once.
-                together = query.transpose(2, 3).flatten(3, 4) @ past.keys[..., old:, :].mT
-                scores = torch.cat([together.unflatten(3, (draws, new)).transpose(2, 3), scores], dim=-1)
+                together = query.flatten(3, 4) @ past.keys[..., old:, :].mT
+                scores = torch.cat([together.unflatten(3, (draws, new)), scores], dim=-1)
             if hidden is not None:
                 scores.masked_fill_(torch.cat([hidden[:, old:begun], hidden[:, begun + first :]], dim=-1), FAR)
             weights = torch.softmax(scores, dim=-1)
             mixed = weights[..., begun - old :] @ past.own_values[..., first:stop, :]
             if old < begun:
-                shared = weights[..., : begun - old].transpose(2, 3).flatten(3, 4) @ past.values[..., old:, :]
-                mixed = mixed + shared.unflatten(3, (draws, new)).transpose(2, 3)
-            x = _finish(block, x, mixed)
+                shared = weights[..., : begun - old].flatten(3, 4) @ past.values[..., old:, :]
+                mixed = mixed + shared.unflatten(3, (draws, new))
+            x = _finish(block, x, mixed.transpose(2, 3))
         self.length = stop
         return x
 

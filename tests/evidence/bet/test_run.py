@@ -58,7 +58,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_cell_is_kept_with_what_it_was_run_with_and_not_run_again(folder: Path, monkeypatch) -> None:
     scale = replace(TINY, policies=1)
     wanted = [Cell("world", "tumour", name, 0, "courses") for name in ("jepa", "next token", "persistence")]
-    monkeypatch.setattr(run, "plan", lambda scale, seeds, kinds: ([], wanted))
+    monkeypatch.setattr(run, "plan", lambda *_: ([], wanted))
     found = run.run(folder, scale, [0], progress=False).to_pandas()
     assert set(found.question) == {"levels", "effects", "shift", "hallucination", "trust", "cost"}
     assert set(found.setting) >= {FAMILIAR, "late", "another policy", "noisier sensors", "missing values"}
@@ -86,6 +86,9 @@ def test_only_cells_that_use_it_are_tuned_for() -> None:
     assert not tuned and others and all(cell.kind == "map" for cell in others)
     tuned, others = run.plan(scale, [0], ["cheaper", "map"])
     assert {cell.kind for cell in tuned} == {"tuning"} and {cell.kind for cell in others} == {"cheaper", "map"}
+    tuned, others = run.plan(replace(scale, domains=("tumour", "glucose")), [0], domains=["tumour"])
+    assert {cell.domain for cell in tuned + others} == {"tumour"}
+    assert {cell.kind for cell in others} == {"world", "cheaper"}
 
 
 def test_a_contender_that_cannot_be_trained_is_said_so(folder: Path) -> None:
@@ -164,7 +167,11 @@ def test_rows_leave_out_what_is_not_known() -> None:
 
 
 def test_the_command_refuses_what_there_is_not(tmp_path: Path) -> None:
-    for words in (["bench", "chess"], ["bench", "bet", "--only", "chess"]):
+    for words in (
+        ["bench", "chess"],
+        ["bench", "bet", "--only", "chess"],
+        ["bench", "bet", "--domain", "chess"],
+    ):
         done = subprocess.run(
             [sys.executable, "-m", "foreworld", *words, "--out", str(tmp_path)], capture_output=True, text=True
         )

@@ -14,7 +14,7 @@ from foreworld.model import WorldModel
 from foreworld.reasoning.forecast import encode_now
 from foreworld.reasoning.support.judge import Support
 from foreworld.reasoning.support.overlap import actions_in_range
-from foreworld.reasoning.support.verdict import Verdict
+from foreworld.reasoning.support.verdict import GROUNDS, Verdict
 
 from ...simulated import pushed, tiny
 
@@ -106,6 +106,31 @@ def test_actions_that_were_never_taken_together_are_noticed() -> None:
     assert len(texts) == 20 and all("push = 1, pull = 1" in text for text in texts)
 
 
+def test_channels_that_always_agreed_and_do_not_now_are_noticed() -> None:
+    """Two gauges of one level, one of which has slipped: each reading is ordinary, the two together are not."""
+    gauge = DATA.schema.variables[0].model_copy(update={"name": "gauge", "target": False})
+    schema = DATA.schema.model_copy(update={"variables": (DATA.schema.variables[0], gauge, *DATA.schema.variables[1:])})
+    rng = np.random.default_rng(0)
+
+    def gauged(data: Episodes, slip: float) -> Episodes:
+        reading = [e.observations + slip + 0.1 * rng.normal(size=e.observations.shape) for e in data]
+        both = [np.concatenate([e.observations, own], axis=1) for e, own in zip(data, reading, strict=True)]
+        made = (replace(e, observations=seen) for e, seen in zip(data, both, strict=True))
+        return Episodes(schema, tuple(made))
+
+    fitted = WorldModel.fit(gauged(DATA, 0.0), config=tiny(steps=5, cases=100), baselines={}, progress=False)
+    usual, slipped = (fitted.judge(*_question(gauged(NEW, slip))) for slip in (0.0, 2.0))
+    assert usual.supported.all(1).mean() > 0.8 and not slipped.supported.any()
+    for reasons in slipped.reasons:
+        (why,) = [reason for reason in reasons if reason.ground == "readings"]
+        assert why.step == 1 and why.times > 1 and "do not hold together" in why.text
+
+
+def _question(data: Episodes) -> tuple[Episodes, Plan]:
+    cases = asked((20,), data)
+    return cases.histories, cases.plan
+
+
 def test_beyond_the_calibrated_horizon_nothing_is_supported(model: WorldModel) -> None:
     cases = cut(NEW, [(0, 10), (1, 10)], 6)
     verdict = model.judge(cases.histories, cases.plan)
@@ -165,7 +190,7 @@ def test_other_objectives_are_judged_as_well(objective: str) -> None:
 def test_one_member_has_nobody_to_disagree_with() -> None:
     fitted = WorldModel.fit(DATA, config=tiny(members=1, steps=5, cases=100), baselines={}, progress=False)
     verdict = fitted.judge(asked().histories, asked().plan)
-    assert (verdict.times[3] <= 1).all() and verdict.supported.all(1).mean() > 0.8
+    assert (verdict.times[GROUNDS.index("disagreement")] <= 1).all() and verdict.supported.all(1).mean() > 0.8
 
 
 def test_without_actions_history_and_horizon_count() -> None:

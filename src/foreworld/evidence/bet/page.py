@@ -7,6 +7,7 @@ import pandas as pd
 
 from foreworld.evidence.bet import contenders, figures, scoreboard
 from foreworld.evidence.bet.bars import Bar, bars, families
+from foreworld.evidence.bet.run import plan
 from foreworld.evidence.bet.scale import Scale
 from foreworld.evidence.bet.scoreboard import OURS, QUESTIONS, Comparison, Frame, rival, tally
 from foreworld.evidence.bet.worlds import FAMILIAR
@@ -18,7 +19,7 @@ SIGN = {"win": "better", "tie": "level", "loss": "WORSE"}
 
 def page(results: Frame, scale: Scale, seeds: Sequence[int], made: Mapping[str, str]) -> Report:
     """The report of some results, as `run.run` gives them (as pandas)."""
-    failed = results[results.question == "failed"]
+    failed, there = results[results.question == "failed"], results["hash"].nunique()
     results = results[results.question != "failed"]
     comparisons = scoreboard.board(results)
     found = bars(results, comparisons)
@@ -33,7 +34,7 @@ def page(results: Frame, scale: Scale, seeds: Sequence[int], made: Mapping[str, 
         sections.append(Section("Cells that failed", [_failed(failed)]))
     return Report(
         title=TITLE,
-        summary=summary(found, comparisons, scale, seeds),
+        summary=summary(found, comparisons, scale, seeds, there),
         sections=sections,
         made={**made, "seeds": " ".join(map(str, seeds)), "scale": str(scale.about()), **versions()},
         caveats=CAVEATS,
@@ -56,10 +57,21 @@ CAVEATS = (
 )
 
 
-def summary(found: Sequence[Bar], comparisons: Sequence[Comparison], scale: Scale, seeds: Sequence[int]) -> str:
-    """The finding, bars that were missed first."""
+def summary(
+    found: Sequence[Bar], comparisons: Sequence[Comparison], scale: Scale, seeds: Sequence[int], there: int
+) -> str:
+    """The finding, bars that were missed first.
+
+    Args:
+        found, comparisons: what is told.
+        scale, seeds: of the run.
+        there: cells that were run.
+    """
+    total = sum(map(len, plan(scale, seeds)))
     missed = [bar for bar in found if not bar.reached]
     words = f"{len(seeds)} seed{'s' * (len(seeds) != 1)}, {len(scale.domains)} domains, {scale.steps} training steps. "
+    if there < total:
+        words += f"NOT RUN IN FULL: {there:,} of {total:,} cells are there. "
     if missed:
         words += f"{len(missed)} of {len(found)} bars are not met: " + "; ".join(
             f"{bar.words} ({bar.figures})" for bar in missed

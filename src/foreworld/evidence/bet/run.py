@@ -121,8 +121,10 @@ def _named(world: World, setting: str) -> str:
     return setting if world.policy == world.domain.policies[0] else f"{setting} (trained on {world.policy})"
 
 
-def plan(scale: Scale, seeds: Sequence[int], kinds: Sequence[str] = ()) -> tuple[list[Cell], list[Cell]]:
-    """The cells of a run, of some kinds or of all: those of tuning, if any need it, and the others, which follow."""
+def plan(
+    scale: Scale, seeds: Sequence[int], kinds: Sequence[str] = (), domains: Sequence[str] = ()
+) -> tuple[list[Cell], list[Cell]]:
+    """The cells of a run, of some kinds and domains or of all: those of tuning, if any need it, and the others."""
     tuned, others = [], []
     networks = [name for name in contenders.names(scale) if contenders.of(name).network]
     for domain in scale.domains:
@@ -143,8 +145,9 @@ def plan(scale: Scale, seeds: Sequence[int], kinds: Sequence[str] = ()) -> tuple
             pieces = cheaper.pieces(scale, registry.simulator(domain).schema)
             learnt = [name for name in contenders.names(scale) if contenders.of(name).family != "ablation"]
             others += [Cell("cheaper", domain, name, seed, piece) for piece in pieces for name in learnt]
-    others = [cell for cell in others if not kinds or cell.kind in kinds]
-    tuned = tuned if any(cell.kind in TUNED for cell in others) else []
+    others = [cell for cell in others if (not kinds or cell.kind in kinds) and (not domains or cell.domain in domains)]
+    needed = {cell.domain for cell in others if cell.kind in TUNED}
+    tuned = [cell for cell in tuned if cell.domain in needed]
     # Seed by seed, so that a run that is stopped has whole tables; in each the long ones first, lest one is left alone.
     return tuned, sorted(others, key=lambda cell: (cell.seed, not contenders.of(cell.contender).slow))
 
@@ -157,19 +160,20 @@ def run(
     engine: str = "serial",
     workers: int | None = None,
     kinds: Sequence[str] = (),
+    domains: Sequence[str] = (),
     progress: bool | None = None,
 ) -> pa.Table:
-    """Run what is missing, and give all results.
+    """Run what is missing, and give all results that there are of these seeds, also those that were not asked for.
 
     Args:
         folder: of the results: `cells/` with one Parquet file a cell, `results.parquet` with all of them.
         scale: size of the run.
         seeds: of the cells.
         engine, workers: where cells run, see `foreworld.domains.engine`; each cell runs in one thread.
-        kinds: of cells; all by default.
+        kinds, domains: of the cells that are run; all by default.
         progress: a bar; by default on a terminal.
     """
-    wanted = plan(scale, seeds, kinds)
+    wanted = plan(scale, seeds, kinds, domains)
     total, done = sum(map(len, wanted)), 0
     make = partial(Bench, scale, folder)
     with open_workers(make, engine, workers) as (work, _), progress_bar("cells", total, progress) as report:
@@ -181,7 +185,7 @@ def run(
                 for _ in finished:
                     done += 1
                     report(done, {})
-    return gather(folder, scale, [cell for stage in wanted for cell in stage])
+    return gather(folder, scale, [cell for stage in plan(scale, seeds) for cell in stage])
 
 
 def gather(folder: Path, scale: Scale, wanted: Sequence[Cell]) -> pa.Table:

@@ -21,6 +21,7 @@ from foreworld.reasoning.support.judge import TAIL, Past, Support, gather, growt
 from foreworld.reasoning.support.neighbours import Neighbours
 from foreworld.reasoning.support.overlap import fit_overlap, planned
 from foreworld.reasoning.support.ranks import Ranks
+from foreworld.reasoning.support.readings import distances, fit_readings
 from foreworld.reasoning.support.spread import channels, spread_of
 from foreworld.world.build import Network
 
@@ -51,14 +52,17 @@ def fit_support(
     spread = spread_of(network, beliefs, cases.histories, cases.plan, encoding)
     familiar = Neighbours.fit(*_training_beliefs(network, encoding, data, held_out, rng), FLOOR)
     overlap = fit_overlap(data, encoding, rng)
+    readings = fit_readings(data, encoding, np.random.default_rng([seed, 4]))
     steps = planned(cases.histories, cases.plan, encoding).flatten(0, 1)[None]
     other = overlap.of(steps, but=torch.from_numpy(whose).repeat_interleave(horizon))
     disagreement = spread.disagreement(spread.honest_share(left_out))
     between = np.maximum(np.sqrt(np.square(disagreement).mean(0)), 1e-6)
     missed = look_back(network, encoding, cases.histories)[asked, np.arange(len(asked))]
     hindsight = Hindsight.fit(missed)
-    near = familiar.of(beliefs, but=torch.from_numpy(whose))
-    evidence = gather(Past(near, hindsight.relative(missed)), other, disagreement / between)
+    own = torch.from_numpy(whose)
+    apart = distances(readings, cases.histories, encoding, but=own)
+    past = Past(familiar.of(beliefs, but=own), apart, hindsight.relative(missed))
+    evidence = gather(past, other, disagreement / between)
     ranks = Ranks.fit(np.moveaxis(evidence.grounds, 1, 0), TAIL)
     centre, scale = encoding.scaling.of(encoding.schema.targets)
     off = spread.missed(channels((cases.truth - centre) / scale, encoding)[0], asked)
@@ -66,6 +70,7 @@ def fit_support(
     weights = _weights(relative(evidence.grounds, usual)[..., -1].T, off)
     support = Support(
         beliefs=familiar,
+        readings=readings,
         steps=overlap,
         hindsight=hindsight,
         usual=usual,

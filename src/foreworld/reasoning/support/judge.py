@@ -22,6 +22,7 @@ from foreworld.reasoning.support.hindsight import Hindsight, look_back
 from foreworld.reasoning.support.neighbours import Near, Neighbours
 from foreworld.reasoning.support.overlap import actions_in_range, planned
 from foreworld.reasoning.support.ranks import Ranks
+from foreworld.reasoning.support.readings import distances
 from foreworld.reasoning.support.reasons import Evidence, explain, nearest_names
 from foreworld.reasoning.support.spread import spread_of
 from foreworld.reasoning.support.verdict import Verdict
@@ -39,10 +40,12 @@ class Past:
 
     Attributes:
         near: the training beliefs that come nearest.
+        readings: how far the latest rows are from those of training.
         missed: how far off the model was about the last rows, in multiples of what is usual.
     """
 
     near: Near
+    readings: Float[np.ndarray, " episode"]
     missed: Float[np.ndarray, "episode statistic channel"]
 
 
@@ -51,7 +54,7 @@ class Support:
     """What held-out questions look like, and the training data that new ones are compared with.
 
     Attributes:
-        beliefs, steps: rows of training: beliefs by member, and steps of action.
+        beliefs, readings, steps: rows of training: beliefs by member, observations, and steps of action.
         hindsight: how well held-out histories were foretold.
         usual, weights: median of each ground, and how the error grows with it: (ground / usual) ** weight.
         between: usual disagreement, scaled units.
@@ -61,6 +64,7 @@ class Support:
     """
 
     beliefs: Neighbours
+    readings: Neighbours
     steps: Neighbours
     hindsight: Hindsight
     usual: Float[np.ndarray, "ground step"]
@@ -77,7 +81,8 @@ class Support:
 
     def look_back(self, network: Network, encoding: Encoding, beliefs: Tensor, histories: Episodes) -> Past:
         """What is known of histories before there is a plan; arguments as for `judge`."""
-        return Past(self.beliefs.of(beliefs), self.hindsight.relative(look_back(network, encoding, histories).mean(0)))
+        missed = self.hindsight.relative(look_back(network, encoding, histories).mean(0))
+        return Past(self.beliefs.of(beliefs), distances(self.readings, histories, encoding), missed)
 
     def judge(
         self,
@@ -148,7 +153,7 @@ class Support:
         """Everything fitted: arrays, and a dictionary that JSON takes."""
         arrays = {
             f"{name}.{field}": value.numpy()
-            for name, part in (("beliefs", self.beliefs), ("steps", self.steps))
+            for name, part in (("beliefs", self.beliefs), ("readings", self.readings), ("steps", self.steps))
             for field, value in vars(part).items()
         }
         arrays |= {
@@ -170,6 +175,7 @@ class Support:
 
         return cls(
             beliefs=neighbours("beliefs"),
+            readings=neighbours("readings"),
             steps=neighbours("steps"),
             hindsight=Hindsight(arrays["hindsight"]),
             usual=arrays["usual"],
@@ -192,6 +198,7 @@ def gather(
     grounds = [
         past.near.distance.mean(0).numpy()[:, None] * constant,
         past.near.norm.mean(0).numpy()[:, None] * constant,
+        past.readings[:, None] * constant,
         past.missed.max((1, 2))[:, None] * constant,
         disagreement.max(-1),
         steps.distance[0].unflatten(0, shape).numpy(),

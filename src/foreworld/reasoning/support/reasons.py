@@ -125,7 +125,11 @@ def _tell(
         text = f"no training episode has {shown} at step {step + 1} after the actions before it"
         return _odd_action(plan.actions[episode, step], encoding), text, near
     variable, value = _odd_observation(history, encoding)
-    what = "the history is like none of training" if ground == "history" else "the history is far from the average one"
+    what = {
+        "history": "the history is like none of training",
+        "norm": "the history is far from the average one",
+        "readings": "the last rows of the history do not hold together as those of training do",
+    }[ground]
     near = nearest_names(evidence.near[:, episode, None], names)[0]
     return variable, f"{what}, most of all in {value}" if variable else what, near
 

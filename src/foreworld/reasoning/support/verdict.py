@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float
 
-GROUNDS = ("history", "norm", "hindsight", "disagreement", "actions")
-"""How near the belief is to those of training; how large it is; how well the history itself was foretold; whether
-members agree; how near the actions, with those before them, are to those of training."""
+GROUNDS = ("history", "norm", "readings", "hindsight", "disagreement", "actions")
+"""How near the belief is to those of training; how large it is; whether the latest rows hold together; how well the
+history itself was foretold; whether members agree; how near the actions, with those before them, are to training's."""
 
 
 @dataclass(frozen=True)

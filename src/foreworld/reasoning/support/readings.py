@@ -1,0 +1,58 @@
+"""Do the latest rows of a history hold together as rows of training do?
+
+A belief keeps what the future depends on and may let go of what tells that a sensor is off: that two channels which
+always agreed do not any more (feature collapse; van Amersfoort et al., arXiv 2102.11409). So the rows themselves are
+looked up as well: the last known value of every observation, whitened, so that a combination never seen is far away
+however ordinary each value is.
+"""
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from foreworld.data.episodes import Episode, Episodes
+from foreworld.data.scaling import Encoding
+from foreworld.reasoning.support.neighbours import Neighbours
+
+LATEST = 6  # Rows that are looked up: one glitch is not a change.
+REFERENCES = 4096  # Training rows kept.
+FLOOR = 1e-4  # Directions in which rows hardly vary are what gives a sensor away, down to the noise of rounding.
+
+
+def fit_readings(data: Episodes, encoding: Encoding, rng: np.random.Generator) -> Neighbours:
+    """A sample of the rows of training."""
+    rows = [_known(episode, encoding) for episode in data]
+    episode = np.repeat(np.arange(len(rows)), [len(part) for part in rows])
+    every = np.concatenate(rows)
+    kept = np.sort(rng.permutation(len(every))[:REFERENCES])
+    return Neighbours.fit(torch.from_numpy(every[kept])[None], torch.from_numpy(episode[kept])[None], FLOOR)
+
+
+def distances(
+    known: Neighbours, histories: Episodes, encoding: Encoding, but: Int[Tensor, " episode"] | None = None
+) -> Float[np.ndarray, " episode"]:
+    """How far the LATEST rows of each history are from those of training, on average.
+
+    Args:
+        known: as `fit_readings` gives it.
+        histories: the first row of one that is too short stands in for those before it.
+        encoding: of the model.
+        but: an episode that does not count, for each history.
+    """
+    rows = []
+    for history in histories:
+        latest = _known(history, encoding)[-LATEST:]
+        rows.append(np.concatenate([np.repeat(latest[:1], LATEST - len(latest), axis=0), latest]))
+    skip = None if but is None else but.repeat_interleave(LATEST)
+    found = known.of(torch.from_numpy(np.concatenate(rows))[None], but=skip)
+    return found.distance[0].unflatten(0, (len(rows), LATEST)).mean(1).numpy()
+
+
+def _known(episode: Episode, encoding: Encoding) -> Float[np.ndarray, "row value"]:
+    """Scaled values, of categories an indicator for each label; the last known one where missing, or else the usual."""
+    values = episode.observations
+    seen = np.where(np.isfinite(values), np.arange(len(values))[:, None], 0)
+    filled = np.take_along_axis(values, np.maximum.accumulate(seen, axis=0), axis=0)
+    width = sum(variable.width for variable in encoding.schema.observations)
+    return encoding(filled, "observation")[:, :width]
