@@ -8,7 +8,7 @@ import numpy as np
 from foreworld.data.episodes import Episode, Episodes
 from foreworld.data.scaling import Encoding, fit_scaling
 from foreworld.data.schema import Role, Schema, Variable
-from foreworld.reasoning.support.verdict import Verdict
+from foreworld.reasoning.support.verdict import GROUNDS, Verdict
 from foreworld.world.config import FitConfig
 
 MODES = ("idle", "on", "safe")
@@ -77,7 +77,7 @@ def verdict(supported: np.ndarray) -> Verdict:
     return Verdict(
         support=np.where(supported, 0.5, 0.0),
         supported=supported,
-        times=np.zeros((5, *supported.shape)),
+        times=np.zeros((len(GROUNDS), *supported.shape)),
         growth=np.ones(supported.shape),
         neighbours=(("unit 00",),) * episodes,
         reasons=((),) * episodes,

@@ -15,7 +15,7 @@ CASES = branch(DOMAIN, origins=ASKED, horizon=12, alternatives=2, seed=1)
 
 def answer(samples: np.ndarray, malformed: float = 0.0) -> Answer:
     shape = samples.shape[1:3]
-    return Answer(samples, samples, np.full(shape, malformed), np.ones(shape, bool), np.zeros(shape[0]))
+    return Answer(samples, samples, np.full(shape, malformed), np.ones(shape, bool))
 
 
 def test_the_simulator_itself_breaks_nothing() -> None:
@@ -66,12 +66,6 @@ def test_the_share_of_the_gap_is_one_for_the_true_order_and_zero_for_none() -> N
     assert trust.share_recovered(risk, -risk) < 0
     assert abs(trust.share_recovered(risk, np.random.default_rng(1).random(2000))) < 0.1
     assert trust.aurc(np.array([3.0, 1.0, 2.0]), np.array([3.0, 1.0, 2.0])) == np.mean([1, 1.5, 2])
-
-
-def test_doubt_is_the_higher_of_two_ranks() -> None:
-    width, distance = np.array([1.0, 2.0, 3.0, 4.0]), np.array([9.0, 1.0, 2.0, 3.0])
-    assert trust.doubt(width, distance).argmax() in (0, 3)
-    assert np.argsort(trust.doubt(width, np.zeros(4))).tolist() == [0, 1, 2, 3]
 
 
 def test_histories_are_disturbed_and_answers_are_not() -> None:

@@ -23,14 +23,12 @@ class Answer:
         unbounded: the same before they were cut at these bounds.
         malformed: share of the futures in which a value of this step could not be read.
         supported: where the contender vouches for its answer; all of it, if it has no say in that.
-        distance: of the history from those of training, in the contender's own terms; zero if it has none.
     """
 
     samples: Float[np.ndarray, "member case step target"]
     unbounded: Float[np.ndarray, "member case step target"]
     malformed: Float[np.ndarray, "case step"]
     supported: Bool[np.ndarray, "case step"]
-    distance: Float[np.ndarray, " case"]
 
 
 def ask(fitted: Fitted, cases: Cases, *, members: int, seed: int) -> Answer:
@@ -44,7 +42,6 @@ def ask(fitted: Fitted, cases: Cases, *, members: int, seed: int) -> Answer:
             samples,
             np.zeros(shape),
             np.ones(shape, bool),
-            np.zeros(shape[0]),
         )
     network, encoding = model.network, model.encoding
     draws = max(model.config.draws, -(-members // model.config.members))
@@ -62,7 +59,6 @@ def ask(fitted: Fitted, cases: Cases, *, members: int, seed: int) -> Answer:
         unbounded=unbounded,
         malformed=malformed,
         supported=verdict.supported,
-        distance=model.support.distance(beliefs),
     )
 
 

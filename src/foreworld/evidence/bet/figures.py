@@ -105,7 +105,7 @@ def cheaper(results: Frame) -> Picture:
 
 def risk_coverage(results: Frame) -> Picture:
     """Risk of the cases answered, from the surest on, in the mixture with shifts; a multiple of the mean risk."""
-    from foreworld.evidence.bet import scoreboard, trust
+    from foreworld.evidence.bet import scoreboard
 
     some = results[results.question == "trust"]
     figure = style.new_figure(3.2)
@@ -116,8 +116,7 @@ def risk_coverage(results: Frame) -> Picture:
             cases = scoreboard.trusted(each, name)
             if len(cases) < 4:
                 continue
-            doubt = trust.doubt(cases["width"].to_numpy(), cases["distance"].to_numpy())
-            ordered = cases["risk"].to_numpy()[np.argsort(doubt, kind="stable")]
+            ordered = cases["risk"].to_numpy()[np.argsort(cases["width"].to_numpy(), kind="stable")]
             curve = np.cumsum(ordered) / np.arange(1, len(ordered) + 1) / ordered.mean()
             curves.append(np.interp(np.linspace(0.05, 1, 20), np.linspace(0, 1, len(curve)), curve))
         if curves:

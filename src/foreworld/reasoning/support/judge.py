@@ -110,10 +110,6 @@ class Support:
         )
         return self._decide(evidence, encoding, histories, plan)
 
-    def distance(self, beliefs: Float[Tensor, "member episode latent"]) -> Float[np.ndarray, " episode"]:
-        """Of histories from those of training, in whitened coordinates; mean over the members."""
-        return self.beliefs.of(beliefs).distance.mean(0).double().numpy()
-
     def familiar(self, beliefs: Float[Tensor, "member episode latent"]) -> Bool[np.ndarray, " episode"]:
         """Whether histories alone, whatever is done next, are like those of training."""
         near = self.beliefs.of(beliefs)
