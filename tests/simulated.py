@@ -79,6 +79,7 @@ def verdict(supported: np.ndarray) -> Verdict:
         supported=supported,
         times=np.zeros((len(GROUNDS), *supported.shape)),
         growth=np.ones(supported.shape),
+        usual_error=np.zeros((supported.shape[1], len(SCHEMA.targets))),
         neighbours=(("unit 00",),) * episodes,
         reasons=((),) * episodes,
     )

@@ -1,5 +1,6 @@
 """Answers come in the user's own terms, in every kind of frame, with one row for each thing asked about."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -49,6 +50,16 @@ def test_the_frame_has_a_row_for_each_id_step_and_variable() -> None:
     np.testing.assert_array_equal(frame["minute"], np.repeat(answer.plan.time.ravel(), 5))
     np.testing.assert_array_equal(frame["supported"], np.repeat(answer.supported.ravel(), 5))
     assert frame["unit"].tolist() == ["cm", *["probability"] * 4] * 6
+
+
+def test_beyond_the_border_an_answer_is_not_surer_than_usual() -> None:
+    answer = imagination()
+    certain = replace(answer, samples=np.ones_like(answer.samples))
+    for times, expected in ((1.0, (0.0, 0.0, 0.0)), (4.0, (6.0, 0.4, 0.4)), (100.0, (30.0, 1.0, 1.0))):
+        far = np.full_like(answer.verdict.times, times)
+        verdict = replace(answer.verdict, times=far, usual_error=np.tile([3.0, 0.2, 0.2], (STEPS, 1)))
+        found = replace(certain, verdict=verdict).expected_error()
+        np.testing.assert_allclose(found, np.broadcast_to(expected, found.shape))
 
 
 def test_the_numbers_are_those_of_the_samples() -> None:

@@ -58,18 +58,21 @@ class Imagination:
         """Expected absolute error of the median, native units; of a category, the chance that the likeliest is wrong.
 
         It is that of the calibrated futures themselves, which are wider where a question is strange. Beyond the border
-        of what held-out questions were like, nobody has measured how the error grows; it is taken to grow with the root
-        of how far beyond the question lies (docs/decisions/calibration.md).
+        of what held-out questions were like, nobody has measured how the error grows: there it is at least as usual,
+        however narrow a forecast that presses against a bound may be, and grows with the root of how far beyond the
+        question lies (docs/decisions/calibration.md).
         """
-        beyond = np.sqrt(np.maximum(self.verdict.times.max(0), 1.0))
+        times = self.verdict.times.max(0)
+        beyond, usual = np.sqrt(np.maximum(times, 1.0)), np.where(times[..., None] > 1, self.verdict.usual_error, 0.0)
         errors = []
         for index, target in enumerate(self.targets):
             values = self.samples[..., index]
             if target.kind == "continuous":
-                errors.append(np.abs(values - np.median(values, axis=0)).mean(0) * beyond)
+                expected, most = np.abs(values - np.median(values, axis=0)).mean(0), np.inf
             else:
                 shares = [(values == code).mean(0) for code in range(max(target.width, 2))]
-                errors.append(np.minimum((1 - np.max(shares, axis=0)) * beyond, 1.0))
+                expected, most = 1 - np.max(shares, axis=0), 1.0
+            errors.append(np.minimum(np.maximum(expected, usual[..., index]) * beyond, most))
         return np.stack(errors, axis=-1)
 
     def summary(self) -> list[dict[str, Any]]:

@@ -76,6 +76,7 @@ def fit_support(
         usual=usual,
         weights=weights,
         between=between,
+        error=spread.usual_error(),
         ranks=ranks,
         together=Ranks.fit(strangeness(ranks, evidence.grounds), 1.0),
         names=tuple(episode.id for episode in data),

@@ -57,7 +57,7 @@ class Support:
         beliefs, readings, steps: rows of training: beliefs by member, observations, and steps of action.
         hindsight: how well held-out histories were foretold.
         usual, weights: median of each ground, and how the error grows with it: (ground / usual) ** weight.
-        between: usual disagreement, scaled units.
+        between, error: usual disagreement, and usual error that forecasts let expect, scaled units.
         ranks: of each ground, by step.
         together: of 1 / smallest p of all grounds, by step.
         names: of the training episodes.
@@ -70,6 +70,7 @@ class Support:
     usual: Float[np.ndarray, "ground step"]
     weights: Float[np.ndarray, " ground"]
     between: Float[np.ndarray, "step target"]
+    error: Float[np.ndarray, "step target"]
     ranks: Ranks
     together: Ranks
     names: tuple[str | int, ...]
@@ -132,6 +133,7 @@ class Support:
             supported=support > ALARM,
             times=times,
             growth=growth(evidence.grounds, self.usual[:, step], self.weights),
+            usual_error=self.error[step] * encoding.scaling.of(encoding.schema.targets)[1],
             neighbours=nearest_names(evidence.near, self.names),
             reasons=explain(evidence, times, support > ALARM, self.horizon, self.names, encoding, histories, plan),
         )
@@ -154,6 +156,7 @@ class Support:
         }
         arrays |= {
             "between": self.between,
+            "error": self.error,
             "hindsight": self.hindsight.usual,
             "usual": self.usual,
             "weights": self.weights,
@@ -177,6 +180,7 @@ class Support:
             usual=arrays["usual"],
             weights=arrays["weights"],
             between=arrays["between"],
+            error=arrays["error"],
             ranks=Ranks(arrays["ranks"], TAIL),
             together=Ranks(arrays["together"], 1.0),
             names=tuple(settings["names"]),

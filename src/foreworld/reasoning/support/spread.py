@@ -67,6 +67,11 @@ class Spread:
         known = np.isfinite(off)
         return np.where(known, off, 0).sum((1, 2)) / np.maximum(known.sum((1, 2)), 1)
 
+    def usual_error(self) -> Float[np.ndarray, "step target"]:
+        """Mean absolute deviation that forecasts have of themselves, were they normal: median over the questions."""
+        width = np.median(self.width.mean(0), axis=0)
+        return np.sqrt(2 / np.pi) * self._by_target(np.square(width)[None])[0]
+
     def _between(self) -> Float[np.ndarray, "episode step channel"]:
         return self.mean.var(0, ddof=1) if len(self.mean) > 1 else np.zeros(self.mean.shape[1:])
 

@@ -47,6 +47,7 @@ class Verdict:
         supported: whether that share is above the level of alarm.
         times: evidence of each ground as a multiple of its border; above 1 is unsupported.
         growth: of the error beyond what the networks say, learnt from held-out questions; calibrated futures have it.
+        usual_error: what forecasts of held-out questions let expect, native units; of categories, a chance.
         neighbours: names of the training episodes that come nearest to each history, the nearest first.
         reasons: why a question is not supported to the end; empty where it is.
     """
@@ -55,6 +56,7 @@ class Verdict:
     supported: Bool[np.ndarray, "episode step"]
     times: Float[np.ndarray, "ground episode step"]
     growth: Float[np.ndarray, "episode step"]
+    usual_error: Float[np.ndarray, "step target"]
     neighbours: tuple[tuple[str | int, ...], ...]
     reasons: tuple[tuple[Reason, ...], ...]
 
