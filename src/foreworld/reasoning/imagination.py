@@ -62,18 +62,11 @@ class Imagination:
         however narrow a forecast that presses against a bound may be, and grows with the root of how far beyond the
         question lies (docs/decisions/calibration.md).
         """
-        times = self.verdict.times.max(0)
-        beyond, usual = np.sqrt(np.maximum(times, 1.0)), np.where(times[..., None] > 1, self.verdict.usual_error, 0.0)
-        errors = []
-        for index, target in enumerate(self.targets):
-            values = self.samples[..., index]
-            if target.kind == "continuous":
-                expected, most = np.abs(values - np.median(values, axis=0)).mean(0), np.inf
-            else:
-                shares = [(values == code).mean(0) for code in range(max(target.width, 2))]
-                expected, most = 1 - np.max(shares, axis=0), 1.0
-            errors.append(np.minimum(np.maximum(expected, usual[..., index]) * beyond, most))
-        return np.stack(errors, axis=-1)
+        times = self.verdict.times.max(0)[..., None]
+        usual = np.where(times > 1, self.verdict.usual_error, 0.0)
+        most = [np.inf if target.kind == "continuous" else 1.0 for target in self.targets]
+        own = own_error(self.samples, self.targets)
+        return np.minimum(np.maximum(own, usual) * np.sqrt(np.maximum(times, 1.0)), most)
 
     def summary(self) -> list[dict[str, Any]]:
         """How far each answer can be trusted and why not further, one entry a history; JSON-able.
@@ -211,3 +204,18 @@ def spread(
             indicator = value == (1 if target.kind == "binary" else code)
             values.append(np.where(np.isfinite(value), indicator, np.nan))
     return names, units, np.stack([np.asarray(value, np.float32) for value in values], axis=-1)
+
+
+def own_error(
+    samples: Float[np.ndarray, "member episode step target"], targets: Sequence[Variable]
+) -> Float[np.ndarray, "episode step target"]:
+    """What futures themselves let expect: absolute error of their median; the chance that the likeliest is wrong."""
+    errors = []
+    for index, target in enumerate(targets):
+        values = samples[..., index]
+        if target.kind == "continuous":
+            errors.append(np.abs(values - np.median(values, axis=0)).mean(0))
+        else:
+            shares = [(values == code).mean(0) for code in range(max(target.width, 2))]
+            errors.append(1 - np.max(shares, axis=0))
+    return np.stack(errors, axis=-1)

@@ -15,7 +15,7 @@ CASES = branch(DOMAIN, origins=ASKED, horizon=12, alternatives=2, seed=1)
 
 def answer(samples: np.ndarray, malformed: float = 0.0) -> Answer:
     shape = samples.shape[1:3]
-    return Answer(samples, samples, np.full(shape, malformed), np.ones(shape, bool))
+    return Answer(samples, samples, np.full(shape, malformed), np.ones(shape, bool), samples.std(0))
 
 
 def test_the_simulator_itself_breaks_nothing() -> None:

@@ -10,6 +10,7 @@ from foreworld.data.plan import Cases
 from foreworld.evidence.bet.contenders import Fitted
 from foreworld.evidence.evaluate import subset
 from foreworld.reasoning.forecast import encode_now, invent
+from foreworld.reasoning.imagination import Imagination, own_error
 from foreworld.reasoning.pool import bounded
 from foreworld.world.network import WorldNetwork
 
@@ -23,26 +24,24 @@ class Answer:
         unbounded: the same before they were cut at these bounds.
         malformed: share of the futures in which a value of this step could not be read.
         supported: where the contender vouches for its answer; all of it, if it has no say in that.
+        expected: the error of the answer that it expects, native units.
     """
 
     samples: Float[np.ndarray, "member case step target"]
     unbounded: Float[np.ndarray, "member case step target"]
     malformed: Float[np.ndarray, "case step"]
     supported: Bool[np.ndarray, "case step"]
+    expected: Float[np.ndarray, "case step target"]
 
 
 def ask(fitted: Fitted, cases: Cases, *, members: int, seed: int) -> Answer:
     """Forecast every case."""
-    shape = cases.truth.shape[:2]
+    shape, targets = cases.truth.shape[:2], cases.histories.schema.targets
     model = fitted.model
     if model is None:
-        samples = fitted.forecaster.forecast(cases.histories, cases.plan, members=members, seed=seed)
-        return Answer(
-            bounded(samples, cases.histories.schema.targets),
-            samples,
-            np.zeros(shape),
-            np.ones(shape, bool),
-        )
+        unbounded = fitted.forecaster.forecast(cases.histories, cases.plan, members=members, seed=seed)
+        samples = bounded(unbounded, targets)
+        return Answer(samples, unbounded, np.zeros(shape), np.ones(shape, bool), own_error(samples, targets))
     network, encoding = model.network, model.encoding
     draws = max(model.config.draws, -(-members // model.config.members))
     malformed = np.zeros(shape)
@@ -54,12 +53,8 @@ def ask(fitted: Fitted, cases: Cases, *, members: int, seed: int) -> Answer:
     beliefs = encode_now(network, cases.histories, encoding)
     verdict = model.support.judge(network, encoding, beliefs, cases.histories, cases.plan)
     unbounded = model.calibrated(drawn, members, cases.histories, verdict.growth)
-    return Answer(
-        samples=bounded(unbounded, model.schema.targets),
-        unbounded=unbounded,
-        malformed=malformed,
-        supported=verdict.supported,
-    )
+    found = Imagination(bounded(unbounded, targets), verdict, cases.histories, cases.plan)
+    return Answer(found.samples, unbounded, malformed, found.supported, found.expected_error())
 
 
 def fewer(cases: Cases, count: int) -> tuple[Cases, np.ndarray]:

@@ -102,7 +102,7 @@ def _trust(results: Frame) -> list[Bar]:
     plain, mixture = (float(np.nanmean(shares[mixed])) for mixed in (False, True))
     return [
         Bar(
-            f"{RECOVERED:.0%} of the gap to the oracle recovered by its own intervals, in distribution and with shifts",
+            f"{RECOVERED:.0%} of the gap to the oracle recovered by the error that it expects, also with shifts",
             plain >= RECOVERED and mixture >= RECOVERED,
             f"{plain:.0%} and {mixture:.0%}",
         )

@@ -116,7 +116,7 @@ def risk_coverage(results: Frame) -> Picture:
             cases = scoreboard.trusted(each, name)
             if len(cases) < 4:
                 continue
-            ordered = cases["risk"].to_numpy()[np.argsort(cases["width"].to_numpy(), kind="stable")]
+            ordered = cases["risk"].to_numpy()[np.argsort(cases["expected"].to_numpy(), kind="stable")]
             curve = np.cumsum(ordered) / np.arange(1, len(ordered) + 1) / ordered.mean()
             curves.append(np.interp(np.linspace(0.05, 1, 20), np.linspace(0, 1, len(curve)), curve))
         if curves:

@@ -135,7 +135,7 @@ def rival(comparisons: Iterable[Comparison], family: str) -> list[Comparison]:
 
 
 def trusted(some: Frame, contender: str) -> Frame:
-    """Risk and score of every case of a contender: columns seed, setting, case, group, risk, width."""
+    """Risk and score of every case of a contender: columns seed, setting, case, group, risk, expected."""
     rows = some[(some.question == "trust") & (some.contender == contender) & ~some.setting.str.contains("trained on")]
     index = ["seed", "setting", "case", "group"]
     return rows.pivot_table(index=index, columns="metric", values="value").reset_index()
@@ -150,7 +150,7 @@ def recovered(cases: Frame, *, mixed: bool) -> float:
         parts = [plain] if not mixed else [pd.concat([plain, other]) for _, other in others.groupby("setting")]
         for part in parts:
             if len(part) > 2:
-                shares.append(trust.share_recovered(part["risk"].to_numpy(), part["width"].to_numpy()))
+                shares.append(trust.share_recovered(part["risk"].to_numpy(), part["expected"].to_numpy()))
     return float(np.nanmean(shares)) if shares else float("nan")
 
 

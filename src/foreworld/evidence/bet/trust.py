@@ -5,17 +5,14 @@ Cases are answered from the surest to the least sure. The area under the risk-co
 that the contender's own score recovers: in distribution, and in an even mixture with shifted cases.
 
 The risk of a case is the absolute error of the mean forecast, in units of each target's deviation, averaged over
-steps. The score is the width of the 90% interval, which everybody has; that of networks grows with how strange a
-question is (`foreworld.reasoning.support`). Distances to training beside it made orders worse, not better: on tumours
-and weather (`benchmarks/support.py`, a seed that is not reported) the higher of two ranks recovers 75 and 81% of the
-mixtures' gap, the width 83 and 96%.
+steps. The score is the error that a contender expects: that of its own futures, which those that are networks correct
+where a question is strange, all by the same method (`foreworld.reasoning.imagination.Imagination.expected_error`).
 """
 
 import numpy as np
 from jaxtyping import Float
 
 from foreworld.data.plan import Cases
-from foreworld.evidence import metrics
 from foreworld.evidence.bet.asking import Answer
 from foreworld.evidence.bet.rows import Rows
 
@@ -27,8 +24,8 @@ def score(
 ) -> None:
     """Risk and score of each case."""
     risk = np.nanmean(np.abs(answer.samples.mean(0) - cases.truth) / unit, (1, 2))
-    width = np.mean(metrics.width(answer.samples, 0.9) / unit, (1, 2))
-    for name, values in {"risk": risk, "width": width}.items():
+    expected = np.mean(answer.expected / unit, (1, 2))
+    for name, values in {"risk": risk, "expected": expected}.items():
         rows.add(QUESTION, setting, name, values, cases.group, cases=places)
 
 
