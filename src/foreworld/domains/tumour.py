@@ -167,9 +167,9 @@ class Tumour:
 
     def _observe(self) -> Float[np.ndarray, "episode observation"]:
         volume = self._volume
-        return np.stack(
-            [np.minimum(model.diameter_of(volume), model.LARGEST), np.log10(np.maximum(volume, SEEN))], axis=1
-        )
+        # Said outright: the cube root of the lethal volume is an ulp less on some machines.
+        diameter = np.where(volume < model.LETHAL, np.minimum(model.diameter_of(volume), model.LARGEST), model.LARGEST)
+        return np.stack([diameter, np.log10(np.maximum(volume, SEEN))], axis=1)
 
     def _index(self, instances: Sequence[str]) -> np.ndarray:
         unknown = sorted(set(instances) - set(self.instances))
