@@ -37,6 +37,7 @@ from foreworld.data.plan import Cases, cut
 from foreworld.domains import registry
 from foreworld.domains.base import Domain, split
 from foreworld.domains.collect import branch, collect, draw_origins, episode_ids
+from foreworld.evidence.bet.trust import share_recovered
 from foreworld.evidence.evaluate import origins, subset
 from foreworld.model import WorldModel
 from foreworld.reasoning.support.verdict import GROUNDS
@@ -140,17 +141,6 @@ def ask(model: WorldModel, cases: Cases, futures: int, seed: int) -> dict[str, n
     return found
 
 
-def recovered(order: np.ndarray, risk: np.ndarray) -> float:
-    """Share of the way from a random order to the best one, in AURC."""
-
-    def area(score: np.ndarray) -> float:
-        sorted_risk = risk[np.argsort(score, kind="stable")]
-        return float((np.cumsum(sorted_risk) / np.arange(1, len(risk) + 1)).mean())
-
-    chance = float(risk.mean())
-    return (chance - area(order)) / (chance - area(risk))
-
-
 def describe(found: dict[str, np.ndarray], known: dict[str, np.ndarray]) -> dict:
     """What is reported of one world; coverage by step and target."""
     supported = found["supported"]
@@ -182,7 +172,9 @@ def ranking(asked: dict[str, dict[str, np.ndarray]]) -> dict:
     result: dict = {}
     for setting, chosen in parts.items():
         both = {key: np.concatenate([found[key][place] for found, place in chosen]) for key in (*RISKS, *ORDERS)}
-        result[setting] = {risk: {key: recovered(both[key], both[risk]) for key in (*ORDERS, "mean")} for risk in RISKS}
+        result[setting] = {
+            risk: {key: share_recovered(both[risk], both[key]) for key in (*ORDERS, "mean")} for risk in RISKS
+        }
     return result
 
 

@@ -66,8 +66,8 @@ def bench(
     from foreworld.evidence.bet.scoreboard import board
 
     chosen = range(1 if quick else seeds)
-    found = run(out, scale, chosen, engine=engine, workers=workers, kinds=only or (), domains=domain or ())
-    results = found.to_pandas()
+    kinds, domains = only or (), domain or ()
+    results = run(out, scale, chosen, engine=engine, workers=workers, kinds=kinds, domains=domains).to_pandas()
     words = ["foreworld", "bench", name, *(["--quick"] if quick else ["--seeds", str(seeds)]), "--out", str(out)]
     report = page(results, scale, chosen, {"command": shlex.join(words)})
     report.write(out / "report.html")

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from foreworld.nets.transformer import Block
 
 FAR = -1e9  # in place of minus infinity: a row of padding that sees nothing stays finite
+NOWHERE = -1e30  # the place of padding: too far to be seen however small the penalty on distance
 
 
 @dataclass
@@ -55,8 +56,7 @@ class Continuation:
     ):
         self.blocks, self.reach, self.length = [b for b in blocks if isinstance(b, Block)], reach, 0
         begun = beginning.shape[2]
-        # Padding lies too far away to be seen.
-        places = torch.where(exists, torch.arange(begun, dtype=beginning.dtype), FAR)
+        places = torch.where(exists, torch.arange(begun, dtype=beginning.dtype), NOWHERE)
         self.begun, self.pasts = begun, []
         x = beginning
         for block in self.blocks:
@@ -65,7 +65,7 @@ class Continuation:
             size = (*key.shape[:3], draws, room)
             own = (part.new_zeros(*size, part.shape[4]) for part in (key, value))
             self.pasts.append(Past(key, value, *own))
-            x = _finish(block, x, _mixed(_leaning(block, query), key, value, _window(begun, reach)))
+            x = _finish(block, x, _mixed(_leaning(block, query), key, value, _window(0, begun, reach)))
         self.hidden = x
 
     def extend(self, x: Float[Tensor, "member case draw new hidden"]) -> Float[Tensor, "member case draw new hidden"]:
@@ -75,7 +75,7 @@ class Continuation:
         places = torch.arange(begun + start, begun + stop, dtype=x.dtype)
         # What nobody reaches any more is left out: of the beginning up to `old`, of the continuations up to `first`.
         old, first = min(begun, max(0, begun + start - self.reach + 1)), max(0, start - self.reach + 1)
-        hidden = None if new == 1 else ~_window(begun + stop, self.reach)[-new:]
+        hidden = None if new == 1 else ~_window(begun + start, begun + stop, self.reach)
         for block, past in zip(self.blocks, self.pasts, strict=True):
             query, key, value = _heads(block, x)
             # [member, case, head, draw, element, width], so that all continuations of a case ask its beginning at once.
@@ -101,7 +101,7 @@ def attend(
     blocks: nn.ModuleList, x: Float[Tensor, "member batch time hidden"], reach: int
 ) -> Float[Tensor, "member batch time hidden"]:
     """The blocks over whole sequences, none of which attends further back than `reach` elements."""
-    places, mask = torch.arange(x.shape[2], dtype=x.dtype), _window(x.shape[2], reach)
+    places, mask = torch.arange(x.shape[2], dtype=x.dtype), _window(0, x.shape[2], reach)
     for block in blocks:
         assert isinstance(block, Block)
         query, key, value = _heads(block, x)
@@ -149,9 +149,9 @@ def _mixed(
     return mixed[..., :-1].unflatten(0, query.shape[:2])
 
 
-def _window(length: int, reach: int) -> Bool[Tensor, "query key"]:
-    """Which elements each one attends to."""
-    behind = torch.arange(length)[:, None] - torch.arange(length)
+def _window(start: int, stop: int, reach: int) -> Bool[Tensor, "query key"]:
+    """Which of the elements up to `stop` those from `start` on attend to."""
+    behind = torch.arange(start, stop)[:, None] - torch.arange(stop)
     return (behind >= 0) & (behind < reach)
 
 

@@ -3,21 +3,13 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from foreworld.data.episodes import Episode, Episodes
+from foreworld.data.last_seen import last_seen
 from foreworld.evidence.baselines.codes import encode
 
 RECENT = 96
-
-
-def last_seen(
-    values: Float[np.ndarray, "row variable"],
-) -> tuple[Float[np.ndarray, "row variable"], Int[np.ndarray, "row variable"]]:
-    """At each row the last value seen so far (NaN if none was), and the row it was seen in (-1 if none was)."""
-    rows = np.where(np.isfinite(values), np.arange(len(values))[:, None], -1)
-    rows = np.maximum.accumulate(rows, axis=0)
-    return np.where(rows >= 0, np.take_along_axis(values, np.maximum(rows, 0), axis=0), np.nan), rows
 
 
 def anchors(histories: Episodes) -> Float[np.ndarray, "episode code"]:

@@ -7,11 +7,11 @@ import numpy as np
 from jaxtyping import Float
 
 from foreworld.data.episodes import Episodes
+from foreworld.data.last_seen import last_seen
 from foreworld.data.plan import Plan, cut
 from foreworld.data.schema import Schema
 from foreworld.errors import QuestionError, TrainingError
 from foreworld.evidence.baselines.cases import check_observed, hot_deck
-from foreworld.evidence.baselines.past import last_seen
 from foreworld.evidence.evaluate import origins
 
 PATHS = 2000

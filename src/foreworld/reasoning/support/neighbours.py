@@ -5,13 +5,16 @@ two measures, as either is blind where the other sees: the distance to the neare
 2022), and the norm, a Mahalanobis distance from their mean (Lee et al., NeurIPS 2018).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 NEAREST = 3  # The distance is the mean over so many: one odd row in the training data is not yet support.
+REFERENCES = 4096  # Rows kept of a sample.
 CHUNK = 2_000_000  # Distances at a time.
 
 
@@ -56,6 +59,16 @@ class Neighbours:
         power, axes = torch.linalg.eigh(covariance + least)
         whitening = (axes * power.rsqrt()[..., None, :] @ axes.mT).to(rows.dtype)
         return cls(centre, whitening, (rows - centre) @ whitening, episode)
+
+    @classmethod
+    def sample(
+        cls, rows: Sequence[Float[np.ndarray, "_ value"]], floor: float, rng: np.random.Generator
+    ) -> "Neighbours":
+        """Up to REFERENCES of the rows of all episodes, drawn at random, as one group."""
+        episode = np.repeat(np.arange(len(rows)), [len(part) for part in rows])
+        every = np.concatenate(rows)
+        kept = np.sort(rng.permutation(len(every))[:REFERENCES])
+        return cls.fit(torch.from_numpy(every[kept])[None], torch.from_numpy(episode[kept])[None], floor)
 
     def of(self, rows: Float[Tensor, "group row value"], but: Int[Tensor, " row"] | None = None) -> Near:
         """Look rows up.

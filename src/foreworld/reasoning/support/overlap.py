@@ -17,18 +17,13 @@ from foreworld.data.scaling import Encoding, Scaling
 from foreworld.data.schema import Variable
 from foreworld.reasoning.support.neighbours import Neighbours
 
-REFERENCES = 4096  # Training rows kept.
 FLOOR = 0.1  # Sums over similar spans are nearly the same: how they differ is no world of its own.
 SLACK = 0.05  # Of the range of an action, beyond it.
 
 
 def fit_overlap(data: Episodes, encoding: Encoding, rng: np.random.Generator) -> Neighbours:
     """A sample of the steps of training."""
-    rows = [_taken(episode, encoding) for episode in data]
-    episode = np.repeat(np.arange(len(rows)), [len(part) for part in rows])
-    every = np.concatenate(rows)
-    kept = np.sort(rng.permutation(len(every))[:REFERENCES])
-    return Neighbours.fit(torch.from_numpy(every[kept])[None], torch.from_numpy(episode[kept])[None], FLOOR)
+    return Neighbours.sample([_taken(episode, encoding) for episode in data], FLOOR, rng)
 
 
 def planned(histories: Episodes, plan: Plan, encoding: Encoding) -> Float[Tensor, "episode step value"]:

@@ -12,21 +12,17 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from foreworld.data.episodes import Episode, Episodes
+from foreworld.data.last_seen import last_seen
 from foreworld.data.scaling import Encoding
 from foreworld.reasoning.support.neighbours import Neighbours
 
 LATEST = 6  # Rows that are looked up: one glitch is not a change.
-REFERENCES = 4096  # Training rows kept.
 FLOOR = 1e-4  # Directions in which rows hardly vary are what gives a sensor away, down to the noise of rounding.
 
 
 def fit_readings(data: Episodes, encoding: Encoding, rng: np.random.Generator) -> Neighbours:
     """A sample of the rows of training."""
-    rows = [_known(episode, encoding) for episode in data]
-    episode = np.repeat(np.arange(len(rows)), [len(part) for part in rows])
-    every = np.concatenate(rows)
-    kept = np.sort(rng.permutation(len(every))[:REFERENCES])
-    return Neighbours.fit(torch.from_numpy(every[kept])[None], torch.from_numpy(episode[kept])[None], FLOOR)
+    return Neighbours.sample([_known(episode, encoding) for episode in data], FLOOR, rng)
 
 
 def distances(
@@ -51,8 +47,5 @@ def distances(
 
 def _known(episode: Episode, encoding: Encoding) -> Float[np.ndarray, "row value"]:
     """Scaled values, of categories an indicator for each label; the last known one where missing, or else the usual."""
-    values = episode.observations
-    seen = np.where(np.isfinite(values), np.arange(len(values))[:, None], 0)
-    filled = np.take_along_axis(values, np.maximum.accumulate(seen, axis=0), axis=0)
     width = sum(variable.width for variable in encoding.schema.observations)
-    return encoding(filled, "observation")[:, :width]
+    return encoding(last_seen(episode.observations)[0], "observation")[:, :width]
