@@ -1,39 +1,28 @@
 """The world model: fit it to trajectories, ask it what happens if, save it and load it."""
 
 import platform
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
 from pydantic import ValidationError
 
 from foreworld import saving
 from foreworld.data.episodes import Episodes
-from foreworld.data.plan import Plan
-from foreworld.data.scaling import Encoding
-from foreworld.data.schema import Schema
-from foreworld.data.table import read, read_planned
+from foreworld.data.table import read_planned
+from foreworld.ensemble import Ensemble
 from foreworld.errors import QuestionError, TrainingError
 from foreworld.evidence.baselines import Persistence, RidgeARX
-from foreworld.reasoning.band import Band
-from foreworld.reasoning.calibrate import Calibration, widened
-from foreworld.reasoning.forecast import draw, encode_now
 from foreworld.reasoning.held_out import calibrate, forecast_held_out
 from foreworld.reasoning.imagination import Imagination
-from foreworld.reasoning.pool import bounded, pool
 from foreworld.reasoning.question import Do, build_plan
 from foreworld.reasoning.recalibrate import Recalibrated, recalibrate, recognise
 from foreworld.reasoning.support.fit import fit_support
-from foreworld.reasoning.support.judge import Support
-from foreworld.reasoning.support.verdict import Verdict
-from foreworld.reasoning.surprise.monitor import Monitor, fit_monitor
+from foreworld.reasoning.surprise.monitor import fit_monitor
 from foreworld.training.fit import train
-from foreworld.training.loop import Log
-from foreworld.world.build import Network, belief_network
 from foreworld.world.config import FitConfig
 from foreworld.world.network import WorldNetwork
 
@@ -52,31 +41,8 @@ CASES = 2000  # Questions of one evaluation; more from the same episodes would h
 
 
 @dataclass(frozen=True)
-class WorldModel:
-    """A trained, calibrated world model, with the baselines that it has to beat.
-
-    Attributes:
-        config: how it was built and trained.
-        encoding: schema and scaling.
-        network: the ensemble.
-        calibration, support: what makes its intervals honest, and tells where they are not.
-        monitor: what tells a surprising row from an ordinary one; of the objective jepa.
-        baselines: fitted to the same episodes, and evaluated with it always.
-        log: training metrics and collapse diagnostics by step.
-        about: data fingerprint and size, seed, versions.
-        trained_on: what each training trajectory is known by again.
-    """
-
-    config: FitConfig
-    encoding: Encoding
-    network: Network
-    calibration: Calibration
-    support: Support
-    monitor: Monitor | None
-    baselines: dict[str, Persistence | RidgeARX]
-    log: Log
-    about: dict[str, Any]
-    trained_on: tuple[str, ...]
+class WorldModel(Ensemble):
+    """A trained, calibrated world model, which answers questions."""
 
     @classmethod
     def fit(
@@ -150,11 +116,6 @@ class WorldModel:
             trained_on=recognise(data),
         )
 
-    @property
-    def schema(self) -> Schema:
-        """What the columns mean."""
-        return self.encoding.schema
-
     def imagine(
         self,
         history: Any,
@@ -190,33 +151,6 @@ class WorldModel:
         rows = None if future is None else self._read(future, read_planned)
         plan = build_plan(histories, self.encoding.scaling, do=do, horizon=steps, future=rows)
         return self.follow(histories, plan, members=members, seed=seed, band=band)
-
-    def follow(
-        self, histories: Episodes, plan: Plan, *, members: int = 200, seed: int = 0, band: float | None = None
-    ) -> Imagination:
-        """What happens after each history under a plan that is already spelled out."""
-        verdict = self.judge(histories, plan)
-        samples = self.forecast(histories, plan, members=members, seed=seed, growth=verdict.growth)
-        ends = None if band is None else Band.of(samples, self.calibration, histories, band)
-        return Imagination(samples, verdict, histories, plan, band=ends)
-
-    def judge(self, histories: Episodes, plan: Plan) -> Verdict:
-        """How far histories and plan lie within what training saw: a score in [0, 1], and why it is low."""
-        beliefs = encode_now(self.network, histories, self.encoding)
-        return self.support.judge(self.network, self.encoding, beliefs, histories, plan)
-
-    def neighbours(self, histories: Episodes, plan: Plan, *, seed: int = 0) -> tuple[tuple[str | int, ...], ...]:
-        """Names of the training episodes that are most like what is imagined of each history under a plan.
-
-        `Imagination.summary` has those that are most like the history itself.
-
-        Raises:
-            QuestionError: a model without beliefs to roll out.
-        """
-        from foreworld.reasoning.support.alike import imagined_neighbours
-
-        network = belief_network(self.network)
-        return imagined_neighbours(network, self.encoding, self.support, histories, plan, seed=seed)
 
     def plan(
         self,
@@ -398,54 +332,6 @@ class WorldModel:
             seed=seed,
         )
 
-    def _needs_jepa(self, verb: str) -> None:
-        if not self.config.objective.startswith("jepa"):
-            raise QuestionError(f"{verb}: only models of the objective jepa can, and this is {self.config.objective}")
-
-    def forecast(
-        self,
-        histories: Episodes,
-        plan: Plan,
-        *,
-        members: int = 200,
-        seed: int = 0,
-        draws: int | None = None,
-        growth: Float[np.ndarray, "episode step"] | None = None,
-    ) -> Float[np.ndarray, "member episode step target"]:
-        """Calibrated futures of the targets in native units; `members` of them, spread over the ensemble.
-
-        They are taken from at least `draws` of each network, by default as many as the configuration says. The same
-        seed means the same noise, whatever the plan. `growth` is that of the error, by default as `judge` has it.
-        """
-        growth = self.judge(histories, plan).growth if growth is None else growth
-        draws = max(draws or self.config.draws, -(-members // self.config.members))
-        drawn = self.draw(histories, plan, draws=draws, seed=seed)
-        return bounded(self.calibrated(drawn, members, histories, growth), self.schema.targets)
-
-    def draw(
-        self, histories: Episodes, plan: Plan, *, draws: int, seed: int
-    ) -> Float[np.ndarray, "network draw episode step target"]:
-        """Futures before calibration, in scaled units; readings last as held-out ones did."""
-        lasting = self.calibration.persistence
-        return draw(self.network, histories, plan, self.encoding, draws=draws, seed=seed, persistence=lasting)
-
-    def calibrated(
-        self,
-        drawn: Float[np.ndarray, "network draw episode step target"],
-        members: int,
-        histories: Episodes,
-        growth: Float[np.ndarray, "episode step"],
-    ) -> Float[np.ndarray, "member episode step target"]:
-        """Futures of the networks in scaled units, as futures of the ensemble in native ones, not cut at any bounds."""
-        centre, scale = self.encoding.scaling.of(self.schema.targets)
-        wide = (widened(futures * scale + centre, growth, self.schema.targets) for futures in drawn)
-        calibrated = np.stack([self.calibration.by_group(futures, histories) for futures in wide])
-        together = calibrated.swapaxes(0, 1).reshape(-1, *drawn.shape[2:])[:members]
-        averaged = pool(calibrated, members)
-        # Quantiles of categories cannot be averaged; their futures are thrown together.
-        continuous = [variable.kind == "continuous" for variable in self.schema.targets]
-        return np.where(continuous, averaged, together)
-
     def calibrate(self, data: Any, *, by: str | None = None, seed: int = 0) -> Recalibrated:
         """This model calibrated anew on trajectories that it never saw, such as those of another place or time.
 
@@ -491,14 +377,6 @@ class WorldModel:
         cases = cut(episodes, places, steps)
         scores = evaluate({"foreworld": self, **self.baselines}, cases, members=members, seed=seed)
         return replace(scores, supported=self.judge(cases.histories, cases.plan).supported)
-
-    def _read(self, data: Any, reader: Callable[[Any, Schema], Episodes] = read) -> Episodes:
-        """Episodes as the model knows them: another schema may number the same categories otherwise."""
-        if isinstance(data, Episodes):
-            if data.schema == self.schema or not len(data):
-                return data
-            data = data.to_frame()
-        return reader(data, self.schema)
 
     def card(self) -> dict[str, Any]:
         """What the model is: schema, training data, settings, calibration and the last diagnostics; JSON-able."""
