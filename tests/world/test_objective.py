@@ -37,12 +37,25 @@ def gradients(model: WorldNetwork, part: str) -> list[torch.Tensor]:
     return [p.grad for name, p in model.named_parameters() if name.startswith(part) and p.grad is not None]
 
 
-def test_the_loss_is_the_weighted_sum_of_its_terms() -> None:
-    config = tiny(prediction_weight=0.5, grounding_weight=2.0, regulariser_weight=3.0)
-    found = terms(config, batch(config), network(config))
-    expected = 0.5 * found["prediction"] + 2 * (found["grounding"] + found["encoding"]) + 3 * found["regulariser"]
-    torch.testing.assert_close(found["loss"], expected)
+def test_what_is_not_asked_counts_as_a_multiple_of_what_is() -> None:
+    config = tiny(latent_weight=0.5, regulariser_weight=3.0)
+    model = network(config)
+    found = terms(config, batch(config), model)
+    asked = found["grounding"] + found["encoding"]
+    torch.testing.assert_close(found["loss"], 1.5 * asked)
     assert found["loss"].shape == (2,)
+    hidden = found["prediction"] + 3 * found["regulariser"]
+    share = (0.5 * asked / hidden).detach()
+    weights = list(model.encoder.parameters())
+    got = torch.autograd.grad(found["loss"].sum(), weights, retain_graph=True)
+    for one, other in zip(got, torch.autograd.grad((asked + share * hidden).sum(), weights), strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_nothing_but_what_is_asked_counts_where_the_weight_is_zero() -> None:
+    config = tiny(latent_weight=0.0)
+    found = terms(config, batch(config), network(config))
+    torch.testing.assert_close(found["loss"], found["grounding"] + found["encoding"])
 
 
 def test_the_prediction_is_scored_against_the_belief_of_the_row_it_leads_to() -> None:
@@ -89,7 +102,7 @@ def test_every_part_is_taught() -> None:
 
 
 def test_without_grounding_the_readout_is_a_probe() -> None:
-    config = tiny(grounding_weight=0.0, prediction_weight=0.0, regulariser_weight=0.0)
+    config = tiny(grounding=False, latent_weight=0.0)
     model = network(config)
     terms(config, batch(config), model)["loss"].sum().backward()
     assert sum(float(g.abs().sum()) for g in gradients(model, "readout")) > 0

@@ -31,11 +31,12 @@ class FitConfig(BaseModel):
         encoder: what reads a history.
         context: rows of history that a belief is formed from, at most.
         horizon: steps of the longest training rollout, and the horizon up to which intervals are calibrated.
-        regulariser, regulariser_weight: the guard against collapse.
-        prediction_weight: weight of the energy score between predicted and encoded beliefs.
+        latent_weight: what latent prediction and the guard against collapse count together, as a multiple of what the
+            score of the targets does, however small that is.
         score: of predicted beliefs; `squared` is the deterministic special case.
-        grounding_weight: weight of the score of the targets read from predicted and from encoded beliefs. With zero the
-            readout is a probe: it learns from beliefs that its loss does not reach.
+        regulariser, regulariser_weight: the guard against collapse, and its weight beside latent prediction.
+        grounding: whether beliefs hear of the score of the targets that are read from them. If not, the readout is a
+            probe.
         stop_gradient: whether the encoded belief is a fixed target for the predicted one.
         jitter: standard deviation of noise on the static facts in training, in their own.
         steps: at most; training ends before when the episodes left out gain nothing any more.
@@ -57,12 +58,12 @@ class FitConfig(BaseModel):
     context: int = Field(default=96, ge=1)
     horizon: int = Field(default=36, ge=1)
     encoder: Literal["gru", "transformer"] = "gru"
-    regulariser: Literal["vicreg", "sigreg", "none"] = "vicreg"
-    regulariser_weight: float = 1.0
-    prediction_weight: float = 1.0
-    grounding_weight: float = 1.0
-    stop_gradient: bool = False
+    latent_weight: float = Field(default=1.0, ge=0)
     score: Literal["energy", "squared"] = "energy"
+    regulariser: Literal["vicreg", "sigreg", "none"] = "vicreg"
+    regulariser_weight: float = Field(default=1.0, ge=0)
+    grounding: bool = True
+    stop_gradient: bool = False
     jitter: float = Field(default=0.3, ge=0)
     steps: int = Field(default=400, ge=1)
     batch: int = Field(default=16, ge=1)

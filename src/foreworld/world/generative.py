@@ -119,7 +119,7 @@ def generative(
     terms["loss"] = terms["prediction"] + terms["encoding"]
     if config.objective == "generative_grounded":
         own = weighted_mean(now[..., targets].mean(-1), valid)
-        terms["loss"] = terms["loss"] + config.grounding_weight * (terms["grounding"] + own)
+        terms["loss"] = terms["loss"] + terms["grounding"] + own
     if isinstance(network.encoder, Gated):
         terms["gates"] = torch.sigmoid(network.encoder.logits).flatten(1).mean(1)
         terms["loss"] = terms["loss"] + GATE_PRICE * terms["gates"]

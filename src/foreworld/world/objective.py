@@ -12,13 +12,16 @@ from foreworld.world.regulariser import REGULARISERS
 from foreworld.world.scores import LATENT_SCORES
 
 DRAWS = 2  # An energy score needs two independent draws.
+LEAST = 1e-6  # of a loss that others are measured by
 
 
 def jepa(
     network: WorldNetwork, batch: Batch, config: FitConfig, generator: torch.Generator
 ) -> dict[str, Float[Tensor, " member"]]:
-    """The terms of the loss, one value a member; `loss` is their weighted sum.
+    """The terms of the loss, one value a member.
 
+    loss: what is asked, and as much of what is not, times `latent_weight`. Scores of the targets are as small as the
+        world is easy to foretell (0.03 and less, where beliefs have unit variance): those of beliefs would drown them.
     prediction: energy score of predicted beliefs against the encoded ones, over all steps of the rollouts, near steps
         weighted up (`step_weights`).
     grounding: score of the targets read from predicted beliefs, weighted likewise; encoding: the same from encoded
@@ -31,8 +34,7 @@ def jepa(
     if config.stop_gradient:
         goal = goal.detach()
     truth = batch.ahead(batch.targets)
-    ground = config.grounding_weight or 1.0
-    seen, foreseen = (beliefs, imagined) if config.grounding_weight else (beliefs.detach(), imagined.detach())
+    seen, foreseen = (beliefs, imagined) if config.grounding else (beliefs.detach(), imagined.detach())
     reached, free = batch.reached.to(beliefs), beliefs[..., network.levels.count :]
     latent = LATENT_SCORES[config.score](imagined[0], imagined[1], goal)
     read, weights = read_score(network.readout, foreseen, truth), network.weights[: latent.shape[-1]]
@@ -45,11 +47,10 @@ def jepa(
         ),
         "regulariser": REGULARISERS[config.regulariser](batch.existing(free), generator),
     }
-    terms["loss"] = (
-        config.prediction_weight * terms["prediction"]
-        + ground * (terms["grounding"] + terms["encoding"])
-        + config.regulariser_weight * terms["regulariser"]
-    )
+    asked = terms["grounding"] + terms["encoding"]
+    hidden = terms["prediction"] + config.regulariser_weight * terms["regulariser"]
+    share = config.latent_weight * (asked / hidden.clamp(min=LEAST)).detach()
+    terms["loss"] = asked + share * hidden
     return terms
 
 

@@ -53,7 +53,7 @@ def _network(
 CONTENDERS: dict[str, Contender] = {
     "jepa": _network("jepa", "predicts the next belief; targets are read from beliefs (the default)", "jepa"),
     "jepa, no grounding": _network(
-        "ablation", "the readout is a probe that beliefs do not hear of", "jepa", grounding_weight=0.0
+        "ablation", "the readout is a probe that beliefs do not hear of", "jepa", grounding=False
     ),
     "jepa, squared error": _network("ablation", "squared error in place of the energy score", "jepa", score="squared"),
     "jepa, EMA target": _network("ablation", "a slow copy of the encoder gives the target", "jepa_ema"),
@@ -77,7 +77,7 @@ THEOREM = {
         latent=2,
         regulariser="sigreg",
         regulariser_weight=0.02,
-        grounding_weight=0.0,
+        grounding=False,
         score="squared",
     )
 }
