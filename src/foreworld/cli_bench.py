@@ -56,7 +56,7 @@ def bench(
     strange = sorted(set(domain or ()) - set(scale.domains))
     if strange:
         raise QuestionError(f"--domain: '{strange[0]}' takes no part; there are {', '.join(scale.domains)}")
-    for package, extra in (("pandas", "bench"), ("matplotlib", "bench"), ("lightgbm", "bench"), ("optuna", "bench")):
+    for package, extra in (("pandas", "bench"), ("matplotlib", "bench"), ("lightgbm", "bench")):
         if find_spec(package) is None:
             raise MissingExtraError("foreworld bench", extra)
 

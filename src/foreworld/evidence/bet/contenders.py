@@ -30,20 +30,24 @@ class Contender:
         words: what it does, in a line.
         settings: of `FitConfig`, where it is a network.
         slow: its futures cost so much that it answers fewer cases.
+        everywhere: it is asked all questions, or else those of a domain alone (3 to 6).
     """
 
     family: Family
     words: str
     settings: Mapping[str, Any] = field(default_factory=dict)
     slow: bool = False
+    everywhere: bool = True
 
     @property
     def network(self) -> bool:
         return "objective" in self.settings
 
 
-def _network(family: Family, words: str, objective: str, *, slow: bool = False, **settings: Any) -> Contender:
-    return Contender(family, words, {"objective": objective, **settings}, slow)
+def _network(
+    family: Family, words: str, objective: str, *, slow: bool = False, everywhere: bool = True, **settings: Any
+) -> Contender:
+    return Contender(family, words, {"objective": objective, **settings}, slow, everywhere)
 
 
 CONTENDERS: dict[str, Contender] = {
@@ -57,7 +61,9 @@ CONTENDERS: dict[str, Contender] = {
     "generative, grounded": _network("generative", "the same, and the targets once more", "generative_grounded"),
     "generative, gated": _network("generative", "the same, with gates on the belief", "generative_gated"),
     "next token": _network("next_token", "a transformer over quantile bins", "next_token", slow=True),
-    "next token, text": _network("next_token", "a transformer over digits", "next_token_text", slow=True),
+    "next token, text": _network(
+        "next_token", "a transformer over digits", "next_token_text", slow=True, everywhere=False
+    ),
     "GRU-Gaussian": _network("floor", "a recurrent network with a Gaussian head", "gru_gaussian"),
     "LightGBM": Contender("floor", "boosted trees, quantiles of each target directly"),
     "ridge-ARX": Contender("floor", "a linear model, tuned"),
@@ -80,14 +86,18 @@ FIELD = "field: "
 """How the baselines of a domain's own field are named, after the name of the domain's."""
 
 
-def names(scale: Scale, domain: Domain | None = None) -> list[str]:
-    """The contenders of a run, and those of a domain's field."""
-    kept = [
+def names(scale: Scale) -> list[str]:
+    """The contenders of a run."""
+    return [
         name
         for name, contender in CONTENDERS.items()
         if scale.ablations or contender.family != "ablation" or name == "jepa, no grounding"
     ]
-    return [*kept, *(FIELD + name for name in (domain.baselines if domain else ()))]
+
+
+def field_of(domain: Domain) -> list[str]:
+    """Those that the field of a domain adds."""
+    return [FIELD + name for name in domain.baselines]
 
 
 def of(name: str) -> Contender:

@@ -48,7 +48,10 @@ CAVEATS = (
     "counted and shown. Transformers over tokens take several times the arithmetic of the others for each step.",
     "A row of tokens holds a limited number of them, and so does the window: in wide tables the token contenders "
     "see fewer rows and, as text, fewer channels. Targets and actions are always there.",
-    "Token contenders answer fewer questions; all comparisons are made on the questions that both have answered.",
+    "Token contenders answer fewer questions; all comparisons are made on the questions that both have answered. Tokens "
+    "of text, which cost the most by far, are asked questions 3 to 6 alone.",
+    "Ablations take over the learning rate that was chosen for the world model, and are asked only where a domain is "
+    "recorded as it usually is. In questions 1 and 2 one network is probed, and nothing is tuned for them.",
     "The gates of the gated generative model are built after the abstract of arXiv 2603.14131; its body was not read.",
     "The best of a family is chosen in each cell after the fact, which favours the family, not the world model.",
     "A linear probe reads whatever a network keeps: 32 numbers in a belief, and as many as its hidden layer in the "

@@ -31,6 +31,7 @@ from foreworld.evidence.bet.asking import ask, fewer
 from foreworld.evidence.bet.cells import Cell
 from foreworld.evidence.bet.rows import Rows
 from foreworld.evidence.bet.scale import Scale
+from foreworld.evidence.bet.scoreboard import OURS
 from foreworld.evidence.bet.store import Store
 from foreworld.evidence.bet.worlds import FAMILIAR, World, policies
 from foreworld.training.progress import progress_bar
@@ -81,7 +82,9 @@ class Bench:
         if not self.scale.trials or not contenders.of(cell.contender).network:
             return {}
         first = registry.simulator(cell.domain).policies[0]
-        table = cells.read(Cell("tuning", cell.domain, cell.contender, TUNING_SEED, first), self.scale, self.folder)
+        # A part is taken out of the world model, and all else left as it is.
+        whose = OURS if contenders.of(cell.contender).family == "ablation" else cell.contender
+        table = cells.read(Cell("tuning", cell.domain, whose, TUNING_SEED, first), self.scale, self.folder)
         assert table is not None, "tuning comes first"
         return {} if "failed" in table["question"].to_pylist() else tuning.chosen(table)
 
@@ -126,25 +129,33 @@ def plan(
 ) -> tuple[list[Cell], list[Cell]]:
     """The cells of a run, of some kinds and domains or of all: those of tuning, if any need it, and the others."""
     tuned, others = [], []
-    networks = [name for name in contenders.names(scale) if contenders.of(name).network]
+    every = contenders.names(scale)
+    whole = [name for name in every if contenders.of(name).family != "ablation"]
     for domain in scale.domains:
         simulator = registry.simulator(domain)
+        first, *rest = policies(domain, simulator)[: scale.policies]
         if scale.trials:
-            tuned += [Cell("tuning", domain, name, TUNING_SEED, simulator.policies[0]) for name in networks]
+            tuned += [Cell("tuning", domain, name, TUNING_SEED, first) for name in whole if contenders.of(name).network]
+        field = contenders.field_of(simulator)
+        pieces = cheaper.pieces(scale, simulator.schema)
         for seed in seeds:
-            for policy in policies(domain, simulator)[: scale.policies]:
-                others += [Cell("world", domain, name, seed, policy) for name in contenders.names(scale, simulator)]
+            others += [Cell("world", domain, name, seed, first) for name in (*every, *field)]
+            others += [Cell("world", domain, name, seed, policy) for policy in rest for name in (*whole, *field)]
+            others += [
+                Cell("cheaper", domain, name, seed, piece)
+                for piece in pieces
+                for name in whole
+                if contenders.of(name).everywhere
+            ]
+    probed = [name for name in every if contenders.of(name).network and contenders.of(name).everywhere]
     for seed in seeds:
         places = [noise_map.place(a, p) for a in scale.grid[0] for p in scale.grid[1]]
-        others += [Cell("map", "oscillator", name, seed, place) for place in places for name in networks]
-        mixed = [identifiability.ISOTROPIC, *networks]
+        others += [Cell("map", "oscillator", name, seed, place) for place in places for name in probed]
         others += [
-            Cell("mixing", "latents", name, seed, piece) for piece in identifiability.pieces(scale) for name in mixed
+            Cell("mixing", "latents", name, seed, piece)
+            for piece in identifiability.pieces(scale)
+            for name in (identifiability.ISOTROPIC, *probed)
         ]
-        for domain in scale.domains:
-            pieces = cheaper.pieces(scale, registry.simulator(domain).schema)
-            learnt = [name for name in contenders.names(scale) if contenders.of(name).family != "ablation"]
-            others += [Cell("cheaper", domain, name, seed, piece) for piece in pieces for name in learnt]
     others = [cell for cell in others if (not kinds or cell.kind in kinds) and (not domains or cell.domain in domains)]
     needed = {cell.domain for cell in others if cell.kind in TUNED}
     tuned = [cell for cell in tuned if cell.domain in needed]

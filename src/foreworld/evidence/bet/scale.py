@@ -21,7 +21,7 @@ class Scale:
         calibration: held-out questions that intervals are calibrated on.
         cases: test questions in each setting.
         few: as many for contenders whose futures cost a hundred times as much (`slow`); always among the others' cases.
-        trials: of tuning, each with the same search space; 0 trains with the defaults.
+        trials: of tuning, at most as many as there are in its search space; 0 trains with the defaults.
         shifts: of each domain, at most.
         grid: nuisance amplitudes and autocorrelations of the map.
         mixings: of the latents of question 2.
@@ -42,7 +42,7 @@ class Scale:
     calibration: int = 100
     cases: int = 96
     few: int = 24
-    trials: int = 8
+    trials: int = 4
     shifts: int = 3
     grid: tuple[tuple[float, ...], tuple[float, ...]] = ((0.5, 2.0, 8.0), (0.0, 0.9, 0.999))
     mixings: tuple[str, ...] = ("shear", "bend", "swirl", "stretch")

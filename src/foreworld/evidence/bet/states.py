@@ -104,8 +104,8 @@ def imagined(
 
 
 def uncalibrated(scale: Scale) -> Scale:
-    """The scale of a run that is probed and not asked: next to nothing is spent on intervals."""
-    return replace(scale, calibration=CALIBRATION, draws=CALIBRATION)
+    """The scale of a run that is probed and not asked: of one network, and next to nothing is spent on intervals."""
+    return replace(scale, members=1, calibration=CALIBRATION, draws=CALIBRATION)
 
 
 def _probe(states: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -202,6 +202,6 @@ def policies(domain: str, simulator: Domain) -> tuple[str, ...]:
 
     Of those that look the one that looks most comes first, for runs that have time for a few only.
     """
-    looking = CONFOUNDED.get(domain, simulator.policies[1:2])[::-1]
+    looking = CONFOUNDED.get(domain, ())[::-1]
     separate = (SEPARATE,) if domain in ("tumour", "anaesthesia") else ()
     return (simulator.policies[0], *looking, *separate)

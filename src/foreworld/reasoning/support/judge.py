@@ -93,6 +93,7 @@ class Support:
         histories: Episodes,
         plan: Plan,
         past: Past | None = None,
+        drawn: Float[np.ndarray, "member draw episode step target"] | None = None,
     ) -> Verdict:
         """How far history and plan are within what was seen; after the first step that is not, none is.
 
@@ -101,9 +102,10 @@ class Support:
             beliefs: of the histories, as `encode_now` gives them.
             histories, plan: the questions.
             past: as `look_back` gives it, where several plans are judged one after the other.
+            drawn: futures of the questions, scaled, where they are there already and drawing them again is dear.
         """
         past = self.look_back(network, encoding, beliefs, histories) if past is None else past
-        spread = spread_of(network, beliefs, histories, plan, encoding)
+        spread = spread_of(network, beliefs, histories, plan, encoding, drawn)
         evidence = gather(
             past,
             self.steps.of(planned(histories, plan, encoding).flatten(0, 1)[None]),

@@ -88,10 +88,18 @@ def spread_of(
     histories: Episodes,
     plan: Plan,
     encoding: Encoding,
+    drawn: Float[np.ndarray, "member draw episode step target"] | None = None,
 ) -> Spread:
-    """Ask every member. Futures are cut at physical bounds: a forecast that presses against one is narrower for it."""
+    """Ask every member. Futures are cut at physical bounds: a forecast that presses against one is narrower for it.
+
+    Args:
+        network, beliefs, histories, plan, encoding: the questions.
+        drawn: their futures, scaled, if there are some; of those as many are taken as would be drawn.
+    """
     draws = min(DRAWS, network.config.draws)
-    if isinstance(network, WorldNetwork):
+    if drawn is not None:
+        drawn = drawn[:, :draws]
+    elif isinstance(network, WorldNetwork):
         drawn = sample(network, beliefs, histories, plan, encoding, draws=draws, seed=0)
     else:
         drawn = draw(network, histories, plan, encoding, draws=draws, seed=0)
