@@ -6,7 +6,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from foreworld.data.episodes import Episodes
@@ -31,6 +31,7 @@ from foreworld.world.build import Network, belief_network
 
 PLANNERS: dict[str, Callable[[], Planner]] = {"cem": CEM, "icem": ICEM, "mppi": MPPI, "gradient": Gradient}
 CORRECTIONS = 2  # Further searches, where the one before was mistaken about a limit.
+REPAIRS = 3  # And where the plan that was found turned out to widen its own futures beyond a limit.
 DRAWS = (2, 40)  # Of the noise, a member: while searching, and for the answer.
 
 
@@ -113,19 +114,24 @@ def make_plan(
         starts = [problem.gather(plan) for plan in (default.actions, start) if plan is not None]
         search = planner or ICEM()
         chosen, found = choose(problem, rollout, search, torch.cat(starts[::-1], 1), seed)
-        reachable = np.any(np.all(found.reach <= 0, axis=0), axis=1)
-        for repair in (True, False):
+        reachable = _within_reach(found)
+        widest, left = usual, REPAIRS
+        while True:
             plan = replace(default, actions=final_actions(problem, chosen))
             verdict = model.support.judge(network, model.encoding, beliefs, histories, plan, past)
             # The search takes the plan for as familiar as doing nothing; the answer is about the plan as it is.
             rollout.growth = np.maximum(usual, verdict.growth)
             compared = [plan.actions, default.actions] + ([] if logged is None else [logged.actions])
             settled = settle(problem, rollout, torch.from_numpy(np.stack(compared, 1)).float())
-            broken = reachable & (settled.reach[..., 0] > 0).any(0)
-            if not (repair and broken.any()):
+            broken = (settled.reach[..., 0] > 0).any(0)
+            if not (left and (reachable & broken).any()):
                 break
-            again, _ = choose(problem, rollout, search, torch.cat([chosen, *starts], 1), seed)
-            chosen = torch.where(torch.from_numpy(broken)[:, None, None, None], again, chosen)
+            left -= 1
+            # As wide as any plan so far: else the search would go back and forth between two that are mistaken.
+            rollout.growth = widest = np.maximum(widest, rollout.growth)
+            again, found = choose(problem, rollout, search, torch.cat([chosen, *starts], 1), seed)
+            reachable |= _within_reach(found)
+            chosen = torch.where(torch.from_numpy(reachable & broken)[:, None, None, None], again, chosen)
         limits = _report_limits(problem, rollout, search, chosen, settled, seed)
     return PlanAnswer(
         plan=plan,
@@ -155,6 +161,11 @@ def choose(
         offset = reach - rough_reach(problem, rollout, best)
         best, settled, reach = _search(problem, rollout, planner, torch.cat([best, start], 1), seed, offset)
     return best, settled
+
+
+def _within_reach(settled: Settled) -> Bool[np.ndarray, " episode"]:
+    """Whether some candidate keeps all limits."""
+    return np.any(np.all(settled.reach <= 0, axis=0), axis=1)
 
 
 def _search(
