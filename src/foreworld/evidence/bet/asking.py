@@ -44,14 +44,15 @@ def ask(fitted: Fitted, cases: Cases, *, members: int, seed: int) -> Answer:
         return Answer(samples, unbounded, np.zeros(shape), np.ones(shape, bool), own_error(samples, targets))
     network, encoding = model.network, model.encoding
     draws = max(model.config.draws, -(-members // model.config.members))
-    malformed, again = np.zeros(shape), None
+    malformed = np.zeros(shape)
     if isinstance(network, WorldNetwork):
         drawn = model.draw(cases.histories, cases.plan, draws=draws, seed=seed)
     else:
         futures = invent(network, cases.histories, cases.plan, encoding, draws=draws, seed=seed)
         drawn, malformed = futures.values.numpy(), futures.malformed.any(-1).float().mean((0, 1)).double().numpy()
-        again = drawn
     beliefs = encode_now(network, cases.histories, encoding)
+    # Futures of beliefs are cheap to draw again, and are drawn as for anybody's question.
+    again = None if isinstance(network, WorldNetwork) else drawn
     verdict = model.support.judge(network, encoding, beliefs, cases.histories, cases.plan, drawn=again)
     unbounded = model.calibrated(drawn, members, cases.histories, verdict.growth)
     found = Imagination(bounded(unbounded, targets), verdict, cases.histories, cases.plan)
