@@ -91,6 +91,17 @@ def test_only_cells_that_use_it_are_tuned_for() -> None:
     assert {cell.kind for cell in others} == {"world", "cheaper"}
 
 
+def test_who_is_asked_what() -> None:
+    tuned, others = run.plan(replace(TINY, trials=2, ablations=True, policies=5, domains=("tumour",)), [0])
+    asked = {kind: {cell.contender for cell in others if cell.kind == kind} for kind in ("world", "map", "cheaper")}
+    assert "next token, text" in asked["world"] - asked["map"] - asked["cheaper"]
+    ablations = {name for name in NETWORKS if contenders.of(name).family == "ablation"}
+    assert ablations <= asked["map"] and not ablations & (asked["cheaper"] | {cell.contender for cell in tuned})
+    first = Tumour().policies[0]
+    assert {c.variant for c in others if c.kind == "world" and c.contender in ablations} == {first}
+    assert {c.variant for c in others if c.kind == "world" and c.contender == "jepa"} > {first, SEPARATE}
+
+
 def test_a_contender_that_cannot_be_trained_is_said_so(folder: Path) -> None:
     bench = run.Bench(TINY, folder)
     cell = Cell("map", "oscillator", "jepa", 0, "amplitude 8, persistence 0")
