@@ -15,8 +15,9 @@ from foreworld.nets.transformer import Block, Transformer
 from foreworld.reasoning.forecast import draw
 from foreworld.training.fit import train
 from foreworld.world.build import OBJECTIVES, build_network, parameters
-from foreworld.world.generative import GatedNetwork, GenerativeNetwork
+from foreworld.world.generative import GatedNetwork
 from foreworld.world.layout import observed_columns, read_values
+from foreworld.world.network import WorldNetwork
 from foreworld.world.next_token import TokenNetwork
 from foreworld.world.teacher import TeacherNetwork
 from foreworld.world.tokens import MINUS, Bins, Digits
@@ -77,12 +78,15 @@ def test_the_values_of_a_row_are_read_back() -> None:
     np.testing.assert_allclose(read, (seen - centre) / scale, rtol=0, atol=1e-5)
 
 
-def test_the_generative_objective_learns_every_channel_and_answers_the_targets() -> None:
-    network = build_network(small("generative"), ENCODING, seed=0)
-    assert isinstance(network, GenerativeNetwork)
+def test_a_network_tells_every_channel_and_answers_the_targets() -> None:
+    network = build_network(small("jepa"), ENCODING, seed=0)
+    assert isinstance(network, WorldNetwork)
     beliefs = network.encoder(torch.zeros(2, 1, 1, TABLE.history.shape[1]))
-    assert [v.name for v in network.readout.whole(beliefs).variables] == ["level", "alarm", "mode", "hum"]
-    assert [v.name for v in network.readout(beliefs).variables] == ["level", "alarm", "mode"]
+    everything, asked = network.readout.everything(beliefs), network.readout(beliefs)
+    assert [v.name for v in everything.variables] == ["level", "alarm", "mode", "hum"]
+    assert [v.name for v in asked.variables] == ["level", "alarm", "mode"]
+    for one, other in zip(asked.parts(), everything.parts()[:3], strict=True):
+        torch.testing.assert_close(one, other)
 
 
 def test_gates_close_what_does_not_pay() -> None:

@@ -10,7 +10,7 @@ from foreworld.world.levels import Levels
 
 from ..simulated import tiny
 
-LEVELS = Levels(columns=[2], targets=[0], kept=[0.9], change=[0.4])
+LEVELS = Levels(columns=[2], places=[0], kept=[0.9], change=[0.4])
 Kind = Literal["gru", "transformer"]
 KINDS: list[Kind] = ["gru", "transformer"]
 

@@ -19,7 +19,7 @@ def network() -> WorldNetwork:
 def inputs(steps: int = 1, batch: int = 6) -> tuple[Tensor, Tensor, Tensor]:
     """Beliefs, moves and noise of two members."""
     generator = torch.Generator().manual_seed(1)
-    shapes = ((2, batch, 9), (2, batch, steps, WIDTH), (2, batch, steps, 2))
+    shapes = ((2, batch, 10), (2, batch, steps, WIDTH), (2, batch, steps, 2))
     belief, moves, noise = (torch.randn(*shape, generator=generator) for shape in shapes)
     return belief, moves, noise
 
@@ -35,12 +35,11 @@ def test_a_step_of_no_time_stays_put() -> None:
 
 def test_a_step_is_longer_in_more_time_and_bounded() -> None:
     belief, moves, noise = inputs()
-    sizes = [
-        (network().rollout(belief, moves, spans(time), noise)[:, :, 0] - belief).norm(dim=-1)
-        for time in (0.1, 1.0, 10.0, 1e3, 1e9)
-    ]
+    ends = [network().rollout(belief, moves, spans(time), noise)[:, :, 0] for time in (0.1, 1.0, 10.0, 1e3, 1e9)]
+    # A level is drawn to its mean as well, and may come back.
+    sizes = [(end - belief)[..., 2:].norm(dim=-1) for end in ends]
     assert all(bool((short < long).all()) for short, long in zip(sizes[:2], sizes[1:3], strict=True))
-    torch.testing.assert_close(sizes[-1], sizes[-2])
+    torch.testing.assert_close(ends[-1], ends[-2])
 
 
 def test_short_steps_of_a_relaxation_add_up_to_a_long_one() -> None:
@@ -53,7 +52,7 @@ def test_short_steps_of_a_relaxation_add_up_to_a_long_one() -> None:
     belief, moves, noise = inputs(3)
     whole = model.rollout(belief, moves[:, :, :1], spans(2.0), noise[:, :, :1])[:, :, -1]
     parts = model.rollout(belief, moves, spans(0.5, 0.25, 1.25), noise)[:, :, -1]
-    torch.testing.assert_close(parts[..., 1:], whole[..., 1:])  # A level does not relax at one rate.
+    torch.testing.assert_close(parts[..., 2:], whole[..., 2:])  # A level does not relax at one rate.
 
 
 def test_belief_move_time_and_noise_all_matter() -> None:

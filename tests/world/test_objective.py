@@ -38,22 +38,23 @@ def gradients(model: WorldNetwork, part: str) -> list[torch.Tensor]:
 
 
 def test_what_is_not_asked_counts_as_a_multiple_of_what_is() -> None:
-    config = tiny(latent_weight=0.5, regulariser_weight=3.0)
+    config = tiny(latent_weight=0.5, observed_weight=0.25, regulariser_weight=3.0)
     model = network(config)
     found = terms(config, batch(config), model)
     asked = found["grounding"] + found["encoding"]
-    torch.testing.assert_close(found["loss"], 1.5 * asked)
+    torch.testing.assert_close(found["loss"], 1.75 * asked)
     assert found["loss"].shape == (2,)
     hidden = found["prediction"] + 3 * found["regulariser"]
-    share = (0.5 * asked / hidden).detach()
+    one, other = (0.5 * asked / hidden).detach(), (0.25 * asked / found["observed"]).detach()
+    whole = asked + one * hidden + other * found["observed"]
     weights = list(model.encoder.parameters())
     got = torch.autograd.grad(found["loss"].sum(), weights, retain_graph=True)
-    for one, other in zip(got, torch.autograd.grad((asked + share * hidden).sum(), weights), strict=True):
-        torch.testing.assert_close(one, other)
+    for first, second in zip(got, torch.autograd.grad(whole.sum(), weights), strict=True):
+        torch.testing.assert_close(first, second)
 
 
-def test_nothing_but_what_is_asked_counts_where_the_weight_is_zero() -> None:
-    config = tiny(latent_weight=0.0)
+def test_nothing_but_what_is_asked_counts_where_the_weights_are_zero() -> None:
+    config = tiny(latent_weight=0.0, observed_weight=0.0)
     found = terms(config, batch(config), network(config))
     torch.testing.assert_close(found["loss"], found["grounding"] + found["encoding"])
 
@@ -67,7 +68,7 @@ def test_the_prediction_is_scored_against_the_belief_of_the_row_it_leads_to() ->
     for member, which, anchor, step in rows.reached.nonzero().tolist():
         row = int(rows.anchors[member, which, anchor]) + step + 1
         draws = imagined[:, member, which, anchor, step]
-        weight = model.weights[step].mean()
+        weight = model.weights[step, :3].mean()  # of the targets
         total[member] += weight * energy_score(draws[0], draws[1], beliefs[member, which, row]).detach()
         count[member] += 1
     torch.testing.assert_close(terms(config, rows, model)["prediction"].detach(), total / count)

@@ -9,7 +9,7 @@ from foreworld.world.scores import mixture_crps, mixture_log_score, normal_crps
 
 from ..simulated import SCHEMA, tiny
 
-LEVELS = Levels(columns=[0], targets=[0], kept=[0.9], change=[0.4])
+LEVELS = Levels(columns=[0, 3], places=[0, 3], kept=[0.9, 0.8], change=[0.4, 0.6])
 TARGETS = SCHEMA.targets  # level (continuous), alarm (binary), mode (three categories)
 
 
@@ -26,8 +26,8 @@ def truth() -> torch.Tensor:
 
 def test_widths() -> None:
     assert [output_width(target) for target in TARGETS] == [2, 1, 3]
-    readout = Readout(tiny(), TARGETS, LEVELS, generator=torch.Generator().manual_seed(0))
-    belief = torch.zeros(2, 7, 9)
+    readout = Readout(tiny(), SCHEMA, LEVELS, generator=torch.Generator().manual_seed(0))
+    belief = torch.zeros(2, 7, 10)
     belief[..., 0] = 1.5
     given = readout(belief)
     assert given.outputs.shape == (2, 7, 6)

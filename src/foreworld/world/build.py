@@ -14,7 +14,7 @@ from foreworld.data.tabulate import Table
 from foreworld.errors import QuestionError
 from foreworld.world.autoregressive import Autoregressive
 from foreworld.world.config import FitConfig
-from foreworld.world.generative import GatedNetwork, GenerativeNetwork, generative
+from foreworld.world.generative import GatedNetwork, generative
 from foreworld.world.gru_gaussian import GaussianNetwork, gru_gaussian
 from foreworld.world.memoryless import MemorylessNetwork
 from foreworld.world.network import WorldNetwork
@@ -40,8 +40,8 @@ OBJECTIVES: dict[str, Objective] = {
     "jepa": Objective(WorldNetwork, jepa),
     "jepa_ema": Objective(TeacherNetwork, jepa),
     "jepa_memoryless": Objective(MemorylessNetwork, jepa),
-    "generative": Objective(GenerativeNetwork, generative),
-    "generative_grounded": Objective(GenerativeNetwork, generative),
+    "generative": Objective(WorldNetwork, generative),
+    "generative_grounded": Objective(WorldNetwork, generative),
     "generative_gated": Objective(GatedNetwork, generative),
     "next_token": Objective(TokenNetwork, next_token),
     "next_token_text": Objective(TokenNetwork, next_token),

@@ -33,6 +33,7 @@ class FitConfig(BaseModel):
         horizon: steps of the longest training rollout, and the horizon up to which intervals are calibrated.
         latent_weight: what latent prediction and the guard against collapse count together, as a multiple of what the
             score of the targets does, however small that is.
+        observed_weight: the same for the score of every observation, targets or not.
         score: of predicted beliefs; `squared` is the deterministic special case.
         regulariser, regulariser_weight: the guard against collapse, and its weight beside latent prediction.
         grounding: whether beliefs hear of the score of the targets that are read from them. If not, the readout is a
@@ -59,6 +60,7 @@ class FitConfig(BaseModel):
     horizon: int = Field(default=36, ge=1)
     encoder: Literal["gru", "transformer"] = "gru"
     latent_weight: float = Field(default=1.0, ge=0)
+    observed_weight: float = Field(default=1.0, ge=0)
     score: Literal["energy", "squared"] = "energy"
     regulariser: Literal["vicreg", "sigreg", "none"] = "vicreg"
     regulariser_weight: float = Field(default=1.0, ge=0)

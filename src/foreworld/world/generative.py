@@ -1,9 +1,8 @@
 """The generative objective: predict the next observation, every channel of it, instead of the next belief.
 
-Encoder and predictor are those of the JEPA objective, rolled out on the same batches; the readout covers all that is
-observed instead of the targets alone, and the loss is the proper score of what it reads. There is no latent prediction
-and no guard against collapse: a belief that has to tell the observations cannot collapse. `forecast` still answers the
-declared targets.
+The network is that of the JEPA objective, rolled out on the same batches, and the loss is the proper score of every
+observation that is read from it. There is no latent prediction and no guard against collapse: a belief that has to tell
+the observations cannot collapse.
 
 Three variants: plain; with the grounding loss of the JEPA objective beside it (`grounded`); and with gates on the
 components of the belief and a price on each open one (`gated`), so that the model selects what pays by predicting. The
@@ -11,48 +10,17 @@ last is in the manner of the gated predictive autoencoders of arXiv 2603.14131, 
 linear system; its gates are known to us from the abstract alone.
 """
 
-from typing import cast
-
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from foreworld.data.batches import Batch
 from foreworld.data.scaling import Encoding
-from foreworld.data.schema import Schema
 from foreworld.world.config import FitConfig
-from foreworld.world.layout import observed_columns, read_values
 from foreworld.world.network import WorldNetwork
-from foreworld.world.objective import imagine, read_score, weighted_mean
-from foreworld.world.readout import Reading, Readout
+from foreworld.world.objective import came_true, imagine, read_score, weighted_mean
 
 GATE_PRICE = 0.02  # of all components open, in units of the loss
-
-
-def widened(encoding: Encoding) -> Encoding:
-    """The same columns with every observation a target."""
-    variables = tuple(
-        variable.model_copy(update={"target": True}) if variable.role == "observation" else variable
-        for variable in encoding.schema.variables
-    )
-    schema = Schema.model_validate(encoding.schema.model_dump() | {"variables": variables})
-    return Encoding(schema, encoding.scaling, encoding.memory)
-
-
-class Narrowed(nn.Module):
-    """A readout of every observation that answers the declared targets."""
-
-    def __init__(self, whole: Readout, targets: tuple[int, ...]):
-        super().__init__()
-        self.whole, self.targets = whole, targets
-
-    def forward(self, belief: Float[Tensor, "member *batch latent"]) -> Reading:
-        reading = self.whole(belief)
-        parts = reading.parts()
-        return Reading(
-            torch.cat([parts[index] for index in self.targets], dim=-1),
-            tuple(reading.variables[index] for index in self.targets),
-        )
 
 
 class Gated(nn.Module):
@@ -70,21 +38,8 @@ class Gated(nn.Module):
         return torch.cat([belief[..., :fixed], belief[..., fixed:] * torch.sigmoid(self.logits)], dim=-1)
 
 
-class GenerativeNetwork(WorldNetwork):
-    """Encoder and predictor of the world model, with a readout of every observation."""
-
-    readout: Narrowed  # pyright: ignore[reportIncompatibleVariableOverride]
-
-    def __init__(self, config: FitConfig, encoding: Encoding, *, seed: int):
-        super().__init__(config, widened(encoding), seed=seed)
-        self.observed = observed_columns(encoding)
-        self.targets = encoding.schema.target_indices
-        whole = cast(Readout, self.readout)
-        self.readout = Narrowed(whole, self.targets)
-
-
-class GatedNetwork(GenerativeNetwork):
-    """The same with gates on the belief."""
+class GatedNetwork(WorldNetwork):
+    """The world model with gates on the belief."""
 
     def __init__(self, config: FitConfig, encoding: Encoding, *, seed: int):
         super().__init__(config, encoding, seed=seed)
@@ -92,7 +47,7 @@ class GatedNetwork(GenerativeNetwork):
 
 
 def generative(
-    network: GenerativeNetwork, batch: Batch, config: FitConfig, generator: torch.Generator
+    network: WorldNetwork, batch: Batch, config: FitConfig, generator: torch.Generator
 ) -> dict[str, Float[Tensor, " member"]]:
     """The terms of the loss, one value a member; `loss` is their weighted sum.
 
@@ -102,14 +57,14 @@ def generative(
     """
     beliefs = network.encoder(batch.history)
     imagined = imagine(network, beliefs, batch, generator)
-    truth = read_values(batch.history, network.observed)
+    truth = came_true(network, batch)
     ahead, now = (
-        read_score(network.readout.whole, imagined, batch.ahead(truth)),
-        read_score(network.readout.whole, beliefs[None], truth),
+        read_score(network.readout, imagined, batch.ahead(truth)),
+        read_score(network.readout, beliefs[None], truth),
     )
     reached, valid = batch.reached.to(beliefs), batch.valid.to(beliefs)
     # Near steps are weighted up as in the JEPA objective, for every channel.
-    targets, weights = list(network.targets), network.weights[: reached.shape[-1]]
+    targets, weights = slice(len(network.readout.targets)), network.weights[: reached.shape[-1]]
     terms = {
         "forecast": weighted_mean(ahead[..., targets].mean(-1), reached).detach(),
         "prediction": weighted_mean((ahead * weights).mean(-1), reached),

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from foreworld.data.memory import memory_width
 from foreworld.data.scaling import Encoding
-from foreworld.data.schema import Role, Variable
+from foreworld.data.schema import Role, Schema, Variable
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,21 @@ def columns(encoding: Encoding, role: Role, start: int) -> list[Column]:
     return found
 
 
+def reading_order(schema: Schema) -> list[int]:
+    """The observations in the order in which networks tell them: targets first."""
+    targets = schema.target_indices
+    return [*targets, *(index for index in range(len(schema.observations)) if index not in targets)]
+
+
 def observed_columns(encoding: Encoding) -> list[Column]:
-    """Observations among the columns of a row of history."""
+    """Observations among the columns of a row of history, in their order there."""
     return columns(encoding, "observation", 0)
+
+
+def told_columns(encoding: Encoding) -> list[Column]:
+    """The same, targets first."""
+    found = observed_columns(encoding)
+    return [found[index] for index in reading_order(encoding.schema)]
 
 
 def move_columns(encoding: Encoding) -> tuple[list[Column], list[Column], int]:

@@ -8,6 +8,7 @@ from foreworld.data.scaling import Encoding
 from foreworld.data.tabulate import history_width, move_width
 from foreworld.world.config import FitConfig
 from foreworld.world.encoder import BeliefEncoder
+from foreworld.world.layout import told_columns
 from foreworld.world.levels import Levels, step_weights
 from foreworld.world.predictor import Predictor
 from foreworld.world.readout import Readout
@@ -24,7 +25,8 @@ class WorldNetwork(nn.Module):
         self.weights = torch.from_numpy(step_weights(encoding, config.horizon))
         self.encoder = BeliefEncoder(config, history_width(encoding), self.levels, generator=generator)
         self.predictor = Predictor(config, move_width(encoding), self.levels, generator=generator)
-        self.readout = Readout(config, encoding.schema.targets, self.levels, generator=generator)
+        self.readout = Readout(config, encoding.schema, self.levels, generator=generator)
+        self.observed = told_columns(encoding)
 
     def rollout(
         self,

@@ -31,7 +31,7 @@ from foreworld.nets.transformer import Block
 from foreworld.world.autoregressive import Autoregressive, Futures, carried, tail
 from foreworld.world.config import FitConfig
 from foreworld.world.draws import stratified
-from foreworld.world.layout import move_columns, observed_columns, read_values
+from foreworld.world.layout import move_columns, read_values, told_columns
 from foreworld.world.tokens import Bins, Digits
 
 ROW, TEXT_ROW, POSITIONS, FEWEST = 40, 24, 256, 4
@@ -60,11 +60,10 @@ class TokenNetwork(Autoregressive):
         self.actions, self.facts = (actions, facts) if text else ([], actions + facts)
         length = Digits.length if text else Bins.length
         self.begin = 1 + length * len(self.actions)
-        targets = encoding.schema.target_indices
-        order = [*targets, *(i for i in range(len(encoding.schema.observations)) if i not in targets)]
-        fitting = max(len(targets), ((TEXT_ROW if text else ROW) - self.begin) // length)
-        self.observed = [observed_columns(encoding)[index] for index in order[:fitting]]
-        self.targets, self.length = len(targets), length
+        targets = len(encoding.schema.targets)
+        fitting = max(targets, ((TEXT_ROW if text else ROW) - self.begin) // length)
+        self.observed = told_columns(encoding)[:fitting]
+        self.targets, self.length = targets, length
         self.width = self.begin + length * len(self.observed)
         self.reach = min(config.context, max(FEWEST, POSITIONS // self.width))
         seen = tuple(column.variable for column in self.observed)

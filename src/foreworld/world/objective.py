@@ -2,12 +2,13 @@
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from foreworld.data.batches import Batch
 from foreworld.world.config import FitConfig
+from foreworld.world.layout import read_values
 from foreworld.world.network import WorldNetwork
-from foreworld.world.readout import Reading, reading_score
+from foreworld.world.readout import Reading, Readout, reading_score
 from foreworld.world.regulariser import REGULARISERS
 from foreworld.world.scores import LATENT_SCORES
 
@@ -20,12 +21,14 @@ def jepa(
 ) -> dict[str, Float[Tensor, " member"]]:
     """The terms of the loss, one value a member.
 
-    loss: what is asked, and as much of what is not, times `latent_weight`. Scores of the targets are as small as the
-        world is easy to foretell (0.03 and less, where beliefs have unit variance): those of beliefs would drown them.
+    loss: what is asked (`grounding` and `encoding`), and as much of what is hidden (`prediction` and `regulariser`) and
+        of all that is seen (`observed`), each times its weight. Scores of the targets are as small as the world is easy
+        to foretell (0.03 and less, where beliefs have unit variance): those of beliefs would drown them.
     prediction: energy score of predicted beliefs against the encoded ones, over all steps of the rollouts, near steps
         weighted up (`step_weights`).
     grounding: score of the targets read from predicted beliefs, weighted likewise; encoding: the same from encoded
         beliefs. forecast: the first without weights, no part of the loss.
+    observed: the sum of both for every observation, targets or not.
     regulariser: penalty on the cloud of encoded beliefs; levels, which cannot collapse, are left out.
     """
     beliefs = network.encoder(batch.history)
@@ -33,25 +36,37 @@ def jepa(
     goal = batch.ahead(network.goals(batch.history, beliefs))
     if config.stop_gradient:
         goal = goal.detach()
-    truth = batch.ahead(batch.targets)
+    truth = came_true(network, batch)
     seen, foreseen = (beliefs, imagined) if config.grounding else (beliefs.detach(), imagined.detach())
     reached, free = batch.reached.to(beliefs), beliefs[..., network.levels.count :]
     latent = LATENT_SCORES[config.score](imagined[0], imagined[1], goal)
-    read, weights = read_score(network.readout, foreseen, truth), network.weights[: latent.shape[-1]]
+    ahead, now = (
+        read_score(network.readout, foreseen, batch.ahead(truth)),
+        read_score(network.readout, seen[None], truth),
+    )
+    asked, weights = slice(len(network.readout.targets)), network.weights[: latent.shape[-1]]
+    near, valid = ahead * weights, batch.valid.to(beliefs)
     terms = {
-        "forecast": weighted_mean(read.mean(-1), reached).detach(),
-        "prediction": weighted_mean(latent * weights.mean(-1), reached),
-        "grounding": weighted_mean((read * weights).mean(-1), reached),
-        "encoding": weighted_mean(
-            read_score(network.readout, seen[None], batch.targets).mean(-1), batch.valid.to(beliefs)
-        ),
+        "forecast": weighted_mean(ahead[..., asked].mean(-1), reached).detach(),
+        "prediction": weighted_mean(latent * weights[:, asked].mean(-1), reached),
+        "grounding": weighted_mean(near[..., asked].mean(-1), reached),
+        "encoding": weighted_mean(now[..., asked].mean(-1), valid),
+        "observed": weighted_mean(near.mean(-1), reached) + weighted_mean(now.mean(-1), valid),
         "regulariser": REGULARISERS[config.regulariser](batch.existing(free), generator),
     }
-    asked = terms["grounding"] + terms["encoding"]
+    goals = terms["grounding"] + terms["encoding"]
     hidden = terms["prediction"] + config.regulariser_weight * terms["regulariser"]
-    share = config.latent_weight * (asked / hidden.clamp(min=LEAST)).detach()
-    terms["loss"] = asked + share * hidden
+    terms["loss"] = (
+        goals
+        + config.latent_weight * as_large_as(goals, hidden)
+        + config.observed_weight * as_large_as(goals, terms["observed"])
+    )
     return terms
+
+
+def as_large_as(size: Float[Tensor, " member"], term: Float[Tensor, " member"]) -> Float[Tensor, " member"]:
+    """A term of a loss, scaled to the size of another by a factor that no gradient reaches."""
+    return (size / term.clamp(min=LEAST)).detach() * term
 
 
 def imagine(
@@ -74,13 +89,18 @@ def imagine(
     return rolled.unflatten(1, (DRAWS, size, anchors)).movedim(1, 0)
 
 
+def came_true(network: WorldNetwork, batch: Batch) -> Float[Tensor, "member batch time observation"]:
+    """Scaled observations of every row, targets first; NaN where missing, or beyond the end of an episode."""
+    return torch.where(batch.valid[..., None], read_values(batch.history, network.observed), torch.nan)
+
+
 def read_score(
-    readout: nn.Module,
+    readout: Readout,
     beliefs: Float[Tensor, "draw member *batch latent"],
-    truth: Float[Tensor, "member *batch target"],
-) -> Float[Tensor, "member *batch target"]:
-    """Score of the targets read from beliefs."""
-    reading = readout(beliefs.movedim(0, 1))
+    truth: Float[Tensor, "member *batch observation"],
+) -> Float[Tensor, "member *batch observation"]:
+    """Score of every observation read from beliefs, targets first."""
+    reading = readout.everything(beliefs.movedim(0, 1))
     return reading_score(Reading(reading.outputs.movedim(1, 0), reading.variables), truth)
 
 

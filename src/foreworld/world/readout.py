@@ -1,56 +1,81 @@
-"""The readout: y_t = read(s_t), a distribution over every target."""
+"""The readout: o_t = read(s_t), a distribution over every observation, of which the targets are asked for."""
 
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from foreworld.data.schema import Variable
+from foreworld.data.schema import Schema, Variable
 from foreworld.nets.ensemble import MLP, Linear
 from foreworld.world import scores
 from foreworld.world.config import FitConfig
+from foreworld.world.layout import reading_order
 from foreworld.world.levels import Levels
 
 
 @dataclass(frozen=True)
 class Reading:
-    """Parameters of the targets' distribution given a belief: a normal, or logits of a binary or categorical."""
+    """Parameters of the distributions of variables given a belief: a normal, or logits of a binary or categorical."""
 
     outputs: Float[Tensor, "*batch output"]
     variables: tuple[Variable, ...]
 
     def parts(self) -> list[Float[Tensor, "*batch _"]]:
-        """The outputs of each target: mean and raw deviation, one logit, or one logit a category."""
+        """The outputs of each variable: mean and raw deviation, one logit, or one logit a category."""
         return list(self.outputs.split([output_width(variable) for variable in self.variables], dim=-1))
 
 
 def output_width(variable: Variable) -> int:
-    """Outputs of the readout for one target."""
+    """Outputs of the readout for one variable."""
     return {"continuous": 2, "binary": 1, "categorical": variable.width}[variable.kind]
 
 
 class Readout(nn.Module):
-    """An MLP from a belief to the distribution of each target."""
+    """An MLP from a belief to the distribution of each observation.
 
-    def __init__(
-        self, config: FitConfig, variables: tuple[Variable, ...], levels: Levels, *, generator: torch.Generator
-    ):
+    Attributes:
+        observations: all of them, targets first.
+        targets: the targets.
+        asked: outputs that belong to the targets; they come first.
+        means: places among the outputs of the targets' means, of those that have a level; in the order of levels.
+        all_means: the same of all observations.
+    """
+
+    def __init__(self, config: FitConfig, schema: Schema, levels: Levels, *, generator: torch.Generator):
         super().__init__()
-        self.variables = variables
-        outputs = sum(output_width(variable) for variable in variables)
-        self.net = MLP(config.members, [levels.count + config.latent, config.hidden, outputs], generator=generator)
-        starts = np.cumsum([0] + [output_width(variable) for variable in variables])
-        self.means = torch.from_numpy(starts[levels.targets].astype(np.int64))
+        self.observations = tuple(schema.observations[index] for index in reading_order(schema))
+        self.targets = schema.targets
+        starts = np.cumsum([0] + [output_width(variable) for variable in self.observations])
+        self.asked = int(starts[len(self.targets)])
+        widths = [levels.count + config.latent, config.hidden, int(starts[-1])]
+        self.net = MLP(config.members, widths, generator=generator)
+        self.all_means = torch.from_numpy(starts[levels.places].astype(np.int64))
+        self.means = self.all_means[self.all_means < self.asked]
         last = self.net.layers[-1]
         assert isinstance(last, Linear)
-        last.weight.data[..., self.means] = 0.0
-        last.bias.data[..., self.means] = 0.0
-        last.bias.data[..., self.means + 1] = torch.log(torch.expm1(torch.tensor(levels.change) / 2))
+        last.weight.data[..., self.all_means] = 0.0
+        last.bias.data[..., self.all_means] = 0.0
+        last.bias.data[..., self.all_means + 1] = torch.log(torch.expm1(torch.tensor(levels.change) / 2))
 
     def forward(self, belief: Float[Tensor, "member *batch latent"]) -> Reading:
-        return Reading(self.net(belief).index_add(-1, self.means, belief[..., : len(self.means)]), self.variables)
+        """The targets."""
+        first, last = self.of_targets()
+        hidden = nn.functional.silu(torch.baddbmm(first[0], belief.flatten(1, -2), first[1]))
+        outputs = torch.baddbmm(last[0], hidden, last[1]).reshape(*belief.shape[:-1], self.asked)
+        return Reading(outputs.index_add(-1, self.means, belief[..., : len(self.means)]), self.targets)
+
+    def of_targets(self) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+        """Bias and weight of both layers, of the second what leads to the targets."""
+        first, last = (cast(Linear, layer) for layer in self.net.layers)
+        return (first.bias, first.weight), (last.bias[..., : self.asked], last.weight[..., : self.asked])
+
+    def everything(self, belief: Float[Tensor, "member *batch latent"]) -> Reading:
+        """Every observation, targets first."""
+        outputs = self.net(belief)
+        return Reading(outputs.index_add(-1, self.all_means, belief[..., : len(self.all_means)]), self.observations)
 
 
 def deviation(raw: Tensor) -> Tensor:
@@ -63,25 +88,29 @@ def binary_logits(logit: Float[Tensor, "*batch 1"]) -> Float[Tensor, "*batch 2"]
     return torch.cat([torch.zeros_like(logit), logit], dim=-1)
 
 
-def reading_score(readings: Reading, truth: Float[Tensor, "*batch target"]) -> Float[Tensor, "*batch target"]:
-    """Proper score of each target: CRPS, or the log score for categories. Zero where the truth is missing.
+def reading_score(readings: Reading, truth: Float[Tensor, "*batch variable"]) -> Float[Tensor, "*batch variable"]:
+    """Proper score of each variable: CRPS, or the log score for categories. Zero where the truth is missing.
 
     Args:
         readings: with a leading axis of one (a single distribution) or two (draws of a mixture).
-        truth: scaled targets, NaN where missing.
+        truth: scaled values, NaN where missing.
     """
-    losses = []
-    for index, (variable, part) in enumerate(zip(readings.variables, readings.parts(), strict=True)):
-        seen = truth[..., index]
-        present = torch.isfinite(seen)
-        seen = torch.where(present, seen, 0.0)
-        if variable.kind == "continuous":
-            mean, spread = part[..., 0], deviation(part[..., 1])
-            single = part.shape[0] == 1
-            loss = scores.normal_crps(mean[0], spread[0], seen) if single else scores.mixture_crps(mean, spread, seen)
-        else:
-            logits = binary_logits(part) if variable.kind == "binary" else part
-            one_hot = nn.functional.one_hot(seen.long(), logits.shape[-1]).to(logits.dtype)
-            loss = scores.mixture_log_score(logits, one_hot)
-        losses.append(torch.where(present, loss, 0.0))
-    return torch.stack(losses, dim=-1)
+    present = torch.isfinite(truth)
+    seen = torch.where(present, truth, 0.0)
+    parts = readings.parts()
+    losses: list[Tensor] = [seen[..., 0]] * len(parts)
+    normal = [index for index, variable in enumerate(readings.variables) if variable.kind == "continuous"]
+    if normal:
+        # All in one go: there may be hundreds.
+        mean, raw = torch.stack([parts[index] for index in normal], dim=-2).unbind(-1)
+        spread, came = deviation(raw), seen[..., normal]
+        single = mean.shape[0] == 1
+        loss = scores.normal_crps(mean[0], spread[0], came) if single else scores.mixture_crps(mean, spread, came)
+        for index, column in zip(normal, loss.unbind(-1), strict=True):
+            losses[index] = column
+    for index, variable in enumerate(readings.variables):
+        if variable.kind != "continuous":
+            logits = binary_logits(parts[index]) if variable.kind == "binary" else parts[index]
+            one_hot = nn.functional.one_hot(seen[..., index].long(), logits.shape[-1]).to(logits.dtype)
+            losses[index] = scores.mixture_log_score(logits, one_hot)
+    return torch.where(present, torch.stack(losses, dim=-1), 0.0)

@@ -14,7 +14,7 @@ import torch
 from foreworld.durable import write_bytes
 from foreworld.evidence.bet.scale import Scale
 
-REVISION = 3  # of what a cell means; a higher one runs every cell anew
+REVISION = 4  # of what a cell means; a higher one runs every cell anew
 THREADS = 1  # that a cell is run with, whatever machine it runs on: several may run side by side
 
 

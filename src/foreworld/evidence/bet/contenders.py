@@ -51,9 +51,12 @@ def _network(
 
 
 CONTENDERS: dict[str, Contender] = {
-    "jepa": _network("jepa", "predicts the next belief; targets are read from beliefs (the default)", "jepa"),
+    "jepa": _network("jepa", "predicts the next belief, from which all that is observed is read (the default)", "jepa"),
     "jepa, no grounding": _network(
         "ablation", "the readout is a probe that beliefs do not hear of", "jepa", grounding=False
+    ),
+    "jepa, targets alone": _network(
+        "ablation", "nothing but the targets is read from beliefs", "jepa", observed_weight=0.0
     ),
     "jepa, squared error": _network("ablation", "squared error in place of the energy score", "jepa", score="squared"),
     "jepa, EMA target": _network("ablation", "a slow copy of the encoder gives the target", "jepa_ema"),

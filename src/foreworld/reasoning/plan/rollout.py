@@ -20,7 +20,6 @@ from foreworld.data.memory import decay, doses, memory_of, memory_width
 from foreworld.data.plan import Plan
 from foreworld.data.scaling import LIMIT, Encoding
 from foreworld.data.tabulate import encode_plan
-from foreworld.nets.ensemble import MLP
 from foreworld.reasoning.calibrate import LEVELS, Calibration, widened
 from foreworld.reasoning.pool import pool
 from foreworld.world.draws import decorrelated, persistent, stratified
@@ -106,7 +105,7 @@ class ModelRollout:
         bias = torch.cat([predictor.entry.bias, predictor.linear.bias], dim=2)
         weight = torch.cat([predictor.entry.weight, predictor.linear.weight], dim=2)
         self.drift = [(layer.bias.detach(), layer.weight.detach()) for layer in (predictor.inner, predictor.exit)]
-        self.reader = _affine(self.network.readout.net)
+        self.reader = [(bias.detach(), weight.detach()) for bias, weight in self.network.readout.of_targets()]
         width = sum(variable.width for variable in self.encoding.schema.actions)
         flags = len(self.encoding.schema.actions)
         memory = width + flags + torch.arange(memory_width(self.encoding))
@@ -306,9 +305,3 @@ class ModelRollout:
         low = [-np.inf if variable.low is None else variable.low for variable in self.encoding.schema.targets]
         high = [np.inf if variable.high is None else variable.high for variable in self.encoding.schema.targets]
         return samples.clamp(torch.tensor(low).to(samples), torch.tensor(high).to(samples))
-
-
-def _affine(net: MLP) -> list[tuple[Tensor, Tensor]]:
-    """Bias and weight of each layer."""
-    found = {name: value.detach() for name, value in net.named_parameters()}
-    return [(found[f"layers.{index}.bias"], found[f"layers.{index}.weight"]) for index in range(len(net.layers))]
