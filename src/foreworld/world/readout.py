@@ -1,6 +1,7 @@
 """The readout: o_t = read(s_t), a distribution over every observation, of which the targets are asked for."""
 
 from dataclasses import dataclass
+from itertools import groupby
 from typing import cast
 
 import numpy as np
@@ -97,20 +98,28 @@ def reading_score(readings: Reading, truth: Float[Tensor, "*batch variable"]) ->
     """
     present = torch.isfinite(truth)
     seen = torch.where(present, truth, 0.0)
-    parts = readings.parts()
-    losses: list[Tensor] = [seen[..., 0]] * len(parts)
-    normal = [index for index, variable in enumerate(readings.variables) if variable.kind == "continuous"]
-    if normal:
-        # All in one go: there may be hundreds.
-        mean, raw = torch.stack([parts[index] for index in normal], dim=-2).unbind(-1)
-        spread, came = deviation(raw), seen[..., normal]
-        single = mean.shape[0] == 1
-        loss = scores.normal_crps(mean[0], spread[0], came) if single else scores.mixture_crps(mean, spread, came)
-        for index, column in zip(normal, loss.unbind(-1), strict=True):
-            losses[index] = column
-    for index, variable in enumerate(readings.variables):
-        if variable.kind != "continuous":
-            logits = binary_logits(parts[index]) if variable.kind == "binary" else parts[index]
-            one_hot = nn.functional.one_hot(seen[..., index].long(), logits.shape[-1]).to(logits.dtype)
-            losses[index] = scores.mixture_log_score(logits, one_hot)
-    return torch.where(present, torch.stack(losses, dim=-1), 0.0)
+    losses, start, output = [], 0, 0
+    # Neighbours that are continuous go together: there may be hundreds.
+    for continuous, group in groupby(readings.variables, key=lambda variable: variable.kind == "continuous"):
+        variables = list(group)
+        for run in [variables] if continuous else [[variable] for variable in variables]:
+            width = sum(output_width(variable) for variable in run)
+            part = readings.outputs[..., output : output + width]
+            came = seen[..., start : start + len(run)]
+            losses.append(_continuous(part, came) if continuous else _categorical(run[0], part, came))
+            start, output = start + len(run), output + width
+    return torch.where(present, torch.cat(losses, dim=-1), 0.0)
+
+
+def _continuous(part: Float[Tensor, "draw *batch output"], came: Float[Tensor, "*batch variable"]) -> Tensor:
+    mean, raw = part.unflatten(-1, (-1, 2)).unbind(-1)
+    spread = deviation(raw)
+    return scores.normal_crps(mean[0], spread[0], came) if len(mean) == 1 else scores.mixture_crps(mean, spread, came)
+
+
+def _categorical(
+    variable: Variable, part: Float[Tensor, "draw *batch output"], came: Float[Tensor, "*batch 1"]
+) -> Tensor:
+    logits = binary_logits(part) if variable.kind == "binary" else part
+    one_hot = nn.functional.one_hot(came[..., 0].long(), logits.shape[-1]).to(logits.dtype)
+    return scores.mixture_log_score(logits, one_hot)[..., None]
