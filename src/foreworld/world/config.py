@@ -36,8 +36,7 @@ class FitConfig(BaseModel):
         observed_weight: the same for the score of every observation, targets or not.
         score: of predicted beliefs; `squared` is the deterministic special case.
         regulariser, regulariser_weight: the guard against collapse, and its weight beside latent prediction.
-        grounding: whether beliefs hear of the score of the targets that are read from them. If not, the readout is a
-            probe.
+        grounding: whether beliefs hear of the score of what is read from them. If not, the readout is a probe.
         stop_gradient: whether the encoded belief is a fixed target for the predicted one.
         jitter: standard deviation of noise on the static facts in training, in their own.
         steps: at most; training ends before when the episodes left out gain nothing any more.

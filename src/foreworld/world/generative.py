@@ -18,7 +18,7 @@ from foreworld.data.batches import Batch
 from foreworld.data.scaling import Encoding
 from foreworld.world.config import FitConfig
 from foreworld.world.network import WorldNetwork
-from foreworld.world.objective import came_true, imagine, read_score, weighted_mean
+from foreworld.world.objective import imagine, observed_scores, weighted_mean
 
 GATE_PRICE = 0.02  # of all components open, in units of the loss
 
@@ -57,11 +57,7 @@ def generative(
     """
     beliefs = network.encoder(batch.history)
     imagined = imagine(network, beliefs, batch, generator)
-    truth = came_true(network, batch)
-    ahead, now = (
-        read_score(network.readout, imagined, batch.ahead(truth)),
-        read_score(network.readout, beliefs[None], truth),
-    )
+    ahead, now = observed_scores(network, batch, imagined, beliefs)
     reached, valid = batch.reached.to(beliefs), batch.valid.to(beliefs)
     # Near steps are weighted up as in the JEPA objective, for every channel.
     targets, weights = slice(len(network.readout.targets)), network.weights[: reached.shape[-1]]

@@ -36,14 +36,10 @@ def jepa(
     goal = batch.ahead(network.goals(batch.history, beliefs))
     if config.stop_gradient:
         goal = goal.detach()
-    truth = came_true(network, batch)
     seen, foreseen = (beliefs, imagined) if config.grounding else (beliefs.detach(), imagined.detach())
     reached, free = batch.reached.to(beliefs), beliefs[..., network.levels.count :]
     latent = LATENT_SCORES[config.score](imagined[0], imagined[1], goal)
-    ahead, now = (
-        read_score(network.readout, foreseen, batch.ahead(truth)),
-        read_score(network.readout, seen[None], truth),
-    )
+    ahead, now = observed_scores(network, batch, foreseen, seen)
     asked, weights = slice(len(network.readout.targets)), network.weights[: latent.shape[-1]]
     near, valid = ahead * weights, batch.valid.to(beliefs)
     terms = {
@@ -89,9 +85,20 @@ def imagine(
     return rolled.unflatten(1, (DRAWS, size, anchors)).movedim(1, 0)
 
 
-def came_true(network: WorldNetwork, batch: Batch) -> Float[Tensor, "member batch time observation"]:
-    """Scaled observations of every row, targets first; NaN where missing, or beyond the end of an episode."""
-    return torch.where(batch.valid[..., None], read_values(batch.history, network.observed), torch.nan)
+def observed_scores(
+    network: WorldNetwork,
+    batch: Batch,
+    imagined: Float[Tensor, "draw member batch anchor step latent"],
+    beliefs: Float[Tensor, "member batch time latent"],
+) -> tuple[
+    Float[Tensor, "member batch anchor step observation"],
+    Float[Tensor, "member batch time observation"],
+]:
+    """Score of every observation, targets first, read from predicted and from encoded beliefs."""
+    # What lies beyond the end of an episode did not come true.
+    truth = torch.where(batch.valid[..., None], read_values(batch.history, network.observed), torch.nan)
+    ahead = read_score(network.readout, imagined, batch.ahead(truth))
+    return ahead, read_score(network.readout, beliefs[None], truth)
 
 
 def read_score(
