@@ -17,16 +17,15 @@ class GRU(nn.Module):
         self.recur = Linear(members, hidden, 3 * hidden, generator=generator)
 
     def forward(self, x: Float[Tensor, "member batch time inputs"]) -> Float[Tensor, "member batch time hidden"]:
-        gates = self.read(x).unbind(dim=2)
+        # Split, not sliced: the gradient of a slice is a padded copy.
+        parts = [2 * self.hidden, self.hidden]
+        gates, candidates = (part.unbind(dim=2) for part in self.read(x).split(parts, dim=-1))
         state = x.new_zeros(x.shape[0], x.shape[1], self.hidden)
         states = []
-        for gate in gates:
-            recurrent = torch.baddbmm(self.recur.bias, state, self.recur.weight)
-            opening = torch.sigmoid(gate[..., : 2 * self.hidden] + recurrent[..., : 2 * self.hidden])
-            update, reset = opening.chunk(2, dim=-1)
-            candidate = torch.tanh(
-                torch.addcmul(gate[..., 2 * self.hidden :], reset, recurrent[..., 2 * self.hidden :])
-            )
+        for gate, candidate in zip(gates, candidates, strict=True):
+            recalled, offered = torch.baddbmm(self.recur.bias, state, self.recur.weight).split(parts, dim=-1)
+            update, reset = torch.sigmoid(gate + recalled).chunk(2, dim=-1)
+            candidate = torch.tanh(torch.addcmul(candidate, reset, offered))
             state = torch.lerp(candidate, state, update)
             states.append(state)
         return torch.stack(states, dim=2)

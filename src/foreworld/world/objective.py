@@ -38,7 +38,8 @@ def jepa(
         goal = goal.detach()
     seen, foreseen = (beliefs, imagined) if config.grounding else (beliefs.detach(), imagined.detach())
     reached, free = batch.reached.to(beliefs), beliefs[..., network.levels.count :]
-    latent = LATENT_SCORES[config.score](imagined[0], imagined[1], goal)
+    one, other = imagined.unbind()
+    latent = LATENT_SCORES[config.score](one, other, goal)
     ahead, now = observed_scores(network, batch, foreseen, seen)
     asked, weights = slice(len(network.readout.targets)), network.weights[: latent.shape[-1]]
     near, valid = ahead * weights, batch.valid.to(beliefs)

@@ -57,8 +57,9 @@ class Predictor(nn.Module):
     ) -> Float[Tensor, "member batch latent"]:
         """The belief after one step of a drive."""
         entered = torch.baddbmm(drive.entering[step], belief, drive.from_belief)
-        hidden = silu(self.inner(silu(entered[..., : self.hidden])))
-        drift = torch.baddbmm(entered[..., self.hidden :] + self.exit.bias, hidden, self.exit.weight)
+        hidden, linear = entered.split([self.hidden, self.width], dim=-1)
+        hidden = silu(self.inner(silu(hidden)))
+        drift = torch.baddbmm(linear + self.exit.bias, hidden, self.exit.weight)
         return torch.addcmul(belief * drive.keep[step], drive.share[step], drift)
 
     def drive(

@@ -54,7 +54,8 @@ def mixture_crps(
     draws from the mixture have independent components.
     """
     error = _absolute_normal(means - truth, deviations).mean(0)
-    spread = _absolute_normal(means[0] - means[1], torch.hypot(deviations[0], deviations[1]))
+    one, other = means.unbind()
+    spread = _absolute_normal(one - other, torch.hypot(*deviations.unbind()))
     return error - spread / 2
 
 
