@@ -103,7 +103,7 @@ def effect_r2(trained: Trained, data: Episodes, seed: int) -> float:
         patients = [str(data[int(index)].id) for index in fold]
         rows = (96, 4 * 288 - 36)
         asked = draw_origins(domain, ids=patients, per_episode=20, rows=rows, seed=7)
-        cases = branch_effects(domain, intervention="correction", origins=asked, horizon=36, seed=7)
+        cases = branch_effects(domain, interventions=["correction"], origins=asked, horizon=36, seed=7)
         alone, encoding = only(trained.network, trained.encoding, member), trained.encoding
         predicted = [mean_forecast(alone, encoding, case, seed) for case in cases]
         truth = (cases[0].truth - cases[1].truth)[..., 0]

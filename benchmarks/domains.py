@@ -13,12 +13,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float
 
 from cells import command_line, fill, gather, publish
 from foreworld.data.episodes import Episodes
 from foreworld.data.plan import Cases, Forecaster, cut
 from foreworld.domains import registry
-from foreworld.domains.base import Domain, Recorded, split
+from foreworld.domains.base import Domain, Recorded, by_moment, split
 from foreworld.domains.collect import branch, branch_effects, collect, draw_origins, episode_ids
 from foreworld.evidence.evaluate import evaluate, origins
 from foreworld.model import WorldModel
@@ -54,7 +55,7 @@ def run(name: str, seed: int) -> dict:
         result["branched"] = scores(
             forecasters, branch(domain, origins=asked, horizon=study.horizon, seed=100 + seed), seed
         )
-        result["effects"] = {key: effects(forecasters, domain, test, key, seed) for key in domain.interventions}
+        result["effects"] = effects(forecasters, domain, test, seed)
     return result
 
 
@@ -100,33 +101,51 @@ def scores(forecasters: dict[str, Forecaster], cases: Cases, seed: int) -> dict:
     return {"cases": len(cases.truth), **table}
 
 
-def effects(forecasters: dict[str, Forecaster], domain: Domain, test: list[str], name: str, seed: int) -> dict:
-    """Predicted against true effects by target: mean over the horizon, and R2 against predicting none."""
-    study = domain.study
+def effects(forecasters: dict[str, Forecaster], domain: Domain, test: list[str], seed: int) -> dict[str, dict]:
+    """Of each intervention: predicted against true effects by target, mean over the horizon, and R2 against none."""
+    study, found = domain.study, {}
     ids = episode_ids(test, study.episodes)
-    asked = draw_origins(
-        domain,
-        ids=ids,
-        per_episode=max(1, CASES // (4 * len(ids))),
-        rows=(study.first, study.steps - study.horizon),
-        doing=domain.interventions[name].doing or None,
-        seed=100 + seed,
-    )
-    if not asked:
-        return {}
-    done, undone = branch_effects(domain, intervention=name, origins=asked, horizon=study.horizon, seed=100 + seed)
-    truth = done.truth - undone.truth
+    for doing, names in by_moment(domain.interventions).items():
+        asked = draw_origins(
+            domain,
+            ids=ids,
+            per_episode=max(1, CASES // (4 * len(ids))),
+            rows=(study.first, study.steps - study.horizon),
+            doing=doing or None,
+            seed=100 + seed,
+        )
+        if not asked:
+            found |= {name: {} for name in names}
+            continue
+        *done, undone = branch_effects(
+            domain, interventions=names, origins=asked, horizon=study.horizon, seed=100 + seed
+        )
+        without = means(forecasters, undone, seed)
+        for name, cases in zip(names, done, strict=True):
+            found[name] = compared(means(forecasters, cases, seed), without, cases.truth - undone.truth)
+    return {name: found[name] for name in domain.interventions}
+
+
+Means = dict[str, Float[np.ndarray, "case step target"]]
+
+
+def means(forecasters: dict[str, Forecaster], cases: Cases, seed: int) -> Means:
+    """The mean forecast of each."""
+    return {name: model.forecast(cases.histories, cases.plan, seed=seed).mean(0) for name, model in forecasters.items()}
+
+
+def compared(done: Means, undone: Means, truth: Float[np.ndarray, "case step target"]) -> dict:
+    """How each forecaster's difference between two plans compares with the true one."""
     total = np.square(truth).sum((0, 1))
     result: dict = {
         "true_mean": truth.mean((0, 1)).tolist(),
         "true_rms": np.sqrt(np.square(truth).mean((0, 1))).tolist(),
     }
-    for forecaster, model in forecasters.items():
-        means = [model.forecast(case.histories, case.plan, seed=seed).mean(0) for case in (done, undone)]
-        predicted = means[0] - means[1]
+    for name in done:
+        predicted = done[name] - undone[name]
         lost = np.square(predicted - truth).sum((0, 1))
         r2 = np.where(total > 0, 1 - lost / np.maximum(total, 1e-12), np.nan)
-        result[forecaster] = {"mean": predicted.mean((0, 1)).tolist(), "r2": r2.tolist()}
+        result[name] = {"mean": predicted.mean((0, 1)).tolist(), "r2": r2.tolist()}
     return result
 
 

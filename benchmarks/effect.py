@@ -210,7 +210,9 @@ def run_domain(name: str, seed: int) -> dict:
         )
         if not asked:
             continue
-        done, not_done = branch_effects(domain, intervention=key, origins=asked, horizon=study.horizon, seed=100 + seed)
+        done, not_done = branch_effects(
+            domain, interventions=[key], origins=asked, horizon=study.horizon, seed=100 + seed
+        )
         truth = (done.truth - not_done.truth)[..., 0]
         found = compare(model, done.histories, done.plan, not_done.plan, data=data, seed=seed)
         uncorrected = found.effect[..., 0] - found.average[:, 0] + found.plug_in[:, 0]

@@ -88,7 +88,7 @@ def effects(forecasters: dict[str, Forecaster], domain: Glucose, test: list[str]
         doing="carbs" if "meal" in name else None,
         seed=seed,
     )
-    done, undone = branch_effects(domain, intervention=name, origins=asked, horizon=HORIZON, seed=seed)
+    done, undone = branch_effects(domain, interventions=[name], origins=asked, horizon=HORIZON, seed=seed)
     truth = (done.truth - undone.truth)[..., 0]
     result: dict = {"true_mean": float(truth.mean())}
     for forecaster, model in forecasters.items():

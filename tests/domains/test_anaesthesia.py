@@ -167,7 +167,7 @@ def test_interventions_have_the_effect_of_their_name(domain):
         origins = draw_origins(
             domain, ids=PATIENTS, per_episode=6, rows=(60, 200), doing=intervention.doing or None, seed=1
         )
-        done, undone = branch_effects(domain, intervention=name, origins=origins, horizon=30, seed=1)
+        done, undone = branch_effects(domain, interventions=[name], origins=origins, horizon=30, seed=1)
         effects[name] = (done.truth - undone.truth)[:, -10:].mean((0, 1))
         assert (done.plan.actions <= np.array([12.0, 0.25])).all()
     assert effects["double propofol"][0] < -5 and effects["double propofol"][1] > 0.02

@@ -98,8 +98,8 @@ def test_shifts_are_what_they_say(domain):
 
 def test_a_fast_charge_raises_voltage_and_rest_cools(domain):
     origins = [(name, 6) for name in NAMES]
-    done, undone = branch_effects(domain, intervention="fast charge", origins=origins, horizon=8)
-    rests, _ = branch_effects(domain, intervention="rest", origins=origins, horizon=8)
+    done, undone = branch_effects(domain, interventions=["fast charge"], origins=origins, horizon=8)
+    rests, _ = branch_effects(domain, interventions=["rest"], origins=origins, horizon=8)
     assert (done.truth[:, -1, 0] >= rests.truth[:, -1, 0]).all()
     assert (done.truth[:, -1, 1] > rests.truth[:, -1, 1]).all()
     assert np.abs(done.truth - undone.truth).max() > 0.1

@@ -78,7 +78,7 @@ def test_without_the_intervention_the_record_goes_on_bit_by_bit(domain, policy):
     record = {e.id: e for e in collect(domain, policy=policy, instances=PATIENTS, steps=150, seed=3)}
     origins = [(name, row) for name in PATIENTS for row in (40, 77, 113)]
     _, without = branch_effects(
-        domain, intervention="correction", policy=policy, origins=origins, horizon=HORIZON, seed=3
+        domain, interventions=["correction"], policy=policy, origins=origins, horizon=HORIZON, seed=3
     )
     repeated = 0
     for index, (name, row) in enumerate(origins):
@@ -90,11 +90,14 @@ def test_without_the_intervention_the_record_goes_on_bit_by_bit(domain, policy):
 
 def test_effects_have_the_sign_of_their_cause_and_no_chance_in_them(domain):
     origins = draw_origins(domain, ids=PATIENTS, per_episode=4, rows=(80, 250), doing="carbs", seed=5)
+    names = list(domain.interventions)
+    *done, without = branch_effects(domain, interventions=names, origins=origins, horizon=HORIZON, seed=5)
     effects = {}
-    for intervention in domain.interventions:
-        with_it, without = branch_effects(domain, intervention=intervention, origins=origins, horizon=HORIZON, seed=5)
-        effects[intervention] = (with_it.truth - without.truth)[..., 0]
+    for name, with_it in zip(names, done, strict=True):
+        effects[name] = (with_it.truth - without.truth)[..., 0]
         assert [e.id for e in with_it.histories] == [e.id for e in without.histories]
+    alone = branch_effects(domain, interventions=names[-1:], origins=origins, horizon=HORIZON, seed=5)
+    assert all(np.array_equal(a.truth, b.truth) for a, b in zip(alone, (done[-1], without), strict=True))
     assert (effects["correction"] <= 0).all() and (effects["correction"][:, -1] < -2).mean() > 0.8
     assert (effects["double correction"] <= effects["correction"]).all()
     # A smaller meal leaves the stomach a little sooner, so that glucose may be higher by a fraction at first.
@@ -104,15 +107,15 @@ def test_effects_have_the_sign_of_their_cause_and_no_chance_in_them(domain):
 def test_origins_are_meals_where_a_meal_is_asked_for(domain):
     origins = draw_origins(domain, ids=PATIENTS, per_episode=3, rows=(50, 287), doing="carbs", seed=2)
     assert len(set(origins)) == 9 and all(50 <= row <= 287 for _, row in origins)
-    with_it, without = branch_effects(domain, intervention="half meal", origins=origins, horizon=2, seed=2)
+    with_it, without = branch_effects(domain, interventions=["half meal"], origins=origins, horizon=2, seed=2)
     assert (without.plan.actions[:, 0, 2] > 0).all()
     np.testing.assert_allclose(with_it.plan.actions[:, 0, 2] * 2, without.plan.actions[:, 0, 2])
 
 
 def test_questions_that_make_no_sense_are_refused(domain):
     with pytest.raises(QuestionError, match="no intervention 'surgery'.*correction"):
-        branch_effects(domain, intervention="surgery", origins=[("adult#003", 5)], horizon=2)
+        branch_effects(domain, interventions=["surgery"], origins=[("adult#003", 5)], horizon=2)
     with pytest.raises(QuestionError, match="no meal to halve.*adult#003"):
-        branch_effects(domain, intervention="half meal", origins=[("adult#003", 5)], horizon=2)
+        branch_effects(domain, interventions=["half meal"], origins=[("adult#003", 5)], horizon=2)
     with pytest.raises(QuestionError, match="no action 'insulin'.*basal, bolus, carbs"):
         draw_origins(domain, ids=PATIENTS, per_episode=1, rows=(0, 9), doing="insulin")

@@ -157,7 +157,7 @@ def test_interventions_do_what_physics_says(domain):
     asked = draw_origins(domain, ids=domain.instances[::6], per_episode=1, rows=(22, 22))
     signs = {"net zero": -1, "half methane": -1, "clean air": 1, "double aerosols": -1}
     for name, sign in signs.items():
-        done, undone = branch_effects(domain, intervention=name, origins=asked, horizon=12)
+        done, undone = branch_effects(domain, interventions=[name], origins=asked, horizon=12)
         effect = (done.truth - undone.truth)[:, -1, TEMPERATURE]
         # Where CO2 is removed already, reaching zero means to remove less.
         assert np.mean(sign * effect > 0) > (0.6 if name == "net zero" else 0.99)

@@ -13,7 +13,7 @@ from foreworld.errors import MissingExtraError, QuestionError
 
 PATIENTS = ("adult#003", "child#002", "child#007")
 ORIGINS = [("child#002", 4), ("adult#003", 9), ("child#002", 7)]
-EFFECT: dict[str, Any] = {"intervention": "correction", "origins": ORIGINS, "horizon": 5, "seed": 2}
+EFFECT: dict[str, Any] = {"interventions": ["correction"], "origins": ORIGINS, "horizon": 5, "seed": 2}
 
 
 def check_against_this_process(engine: Engine) -> None:
@@ -49,7 +49,7 @@ def test_processes_give_the_same_bits() -> None:
         check_against_this_process(engine)
         # What goes wrong in a worker is told as if it had gone wrong here.
         with pytest.raises(QuestionError, match="no meal to halve"):
-            engine.branch_effects(intervention="half meal", origins=ORIGINS, horizon=5, seed=2)
+            engine.branch_effects(interventions=["half meal"], origins=ORIGINS, horizon=5, seed=2)
 
 
 def test_a_regime_can_be_spread_over_processes() -> None:

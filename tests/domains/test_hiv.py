@@ -49,9 +49,9 @@ def test_the_virus_has_won_in_every_patient_at_the_beginning(domain):
 
 def test_drugs_lower_the_virus_and_both_lower_it_more(domain):
     asked = draw_origins(domain, ids=domain.instances[:20], per_episode=1, rows=(10, 40), seed=1)
-    done, undone = branch_effects(domain, intervention="both", origins=asked, horizon=12, seed=1)
+    done, undone = branch_effects(domain, interventions=["both"], origins=asked, horizon=12, seed=1)
     assert (done.truth - undone.truth)[:, -1, 1].mean() < -0.2
-    done, undone = branch_effects(domain, intervention="stop", origins=asked, horizon=12, seed=1)
+    done, undone = branch_effects(domain, interventions=["stop"], origins=asked, horizon=12, seed=1)
     assert (done.truth - undone.truth)[:, 3, 1].mean() > 0.1
 
 

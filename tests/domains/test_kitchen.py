@@ -164,7 +164,7 @@ def test_careful_slows_down_near_the_furniture(domain):
 
 
 def test_stopping_the_arm_matters_and_other_plans_stay_within_limits(domain):
-    done, undone = branch_effects(domain, intervention="stop", origins=[(KITCHENS[1], 10)], horizon=12)
+    done, undone = branch_effects(domain, interventions=["stop"], origins=[(KITCHENS[1], 10)], horizon=12)
     assert np.abs(done.truth - undone.truth)[0, -1, :2].max() > 0.05
     plan = domain.behaviour("tasks", KITCHENS, steps=24, seeds=range(3)).intended(0, 24)
     others = [domain.alternatives(KITCHENS, plan, [seed] * 3) for seed in range(12)]

@@ -150,7 +150,7 @@ def test_homing_looks_where_the_ball_is_and_the_random_policy_does_not(domain):
 def test_effects_are_material_and_branches_follow_other_plans(domain):
     origins = [(name, row) for name in BALLS for row in (20, 40)]
     for name in domain.interventions:
-        done, undone = branch_effects(domain, intervention=name, origins=origins, horizon=30)
+        done, undone = branch_effects(domain, interventions=[name], origins=origins, horizon=30)
         assert np.abs(done.truth - undone.truth)[:, -1].mean() > 2 * RADIUS
     cases = branch(domain, origins=origins, horizon=30)
     assert np.hypot(*np.moveaxis(cases.plan.actions, -1, 0)).max() <= 15

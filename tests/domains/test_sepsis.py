@@ -59,7 +59,7 @@ def test_death_and_discharge_are_final_and_frequent():
 def test_vasopressors_raise_the_blood_pressure():
     world = Sepsis()
     asked = draw_origins(world, ids=world.instances, per_episode=2, rows=(2, 4), seed=1)
-    done, undone = branch_effects(world, intervention="vasopressors", origins=asked, horizon=3, seed=1)
+    done, undone = branch_effects(world, interventions=["vasopressors"], origins=asked, horizon=3, seed=1)
     assert (done.truth - undone.truth)[:, 0, 1].mean() > 0.1
 
 

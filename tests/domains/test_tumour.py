@@ -103,7 +103,7 @@ def test_every_intervention_does_something_and_both_do_more_than_either(domain):
     asked = draw_origins(domain, ids=domain.instances, per_episode=2, rows=(20, 90), seed=1)
     effect = {}
     for name in domain.interventions:
-        done, undone = branch_effects(domain, intervention=name, origins=asked, horizon=28, seed=1)
+        done, undone = branch_effects(domain, interventions=[name], origins=asked, horizon=28, seed=1)
         effect[name] = (done.truth - undone.truth)[:, 6, 0].mean()
     assert effect["chemoradiation"] < effect["radio"] < effect["chemo"] < -0.1
     assert effect["no treatment"] > 0.05

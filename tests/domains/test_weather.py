@@ -110,7 +110,7 @@ def test_invariants_notice_what_cannot_be(domain):
 def test_stronger_forcing_feeds_energy_and_extremes(domain):
     asked = draw_origins(domain, ids=domain.instances[:12], per_episode=1, rows=(3, 3))
     for name, sign in (("strong", 1), ("weak", -1)):
-        done, undone = branch_effects(domain, intervention=name, origins=asked, horizon=12)
+        done, undone = branch_effects(domain, interventions=[name], origins=asked, horizon=12)
         effect = (done.truth - undone.truth)[:, 6:].mean(axis=(0, 1))
         assert (sign * effect > (4, 1)).all()
 

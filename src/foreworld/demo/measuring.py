@@ -8,7 +8,7 @@ import numpy as np
 
 from foreworld.data.episodes import Episodes
 from foreworld.data.plan import Cases, Forecaster, cut
-from foreworld.domains.base import Domain, Recorded, split
+from foreworld.domains.base import Domain, Recorded, by_moment, split
 from foreworld.domains.collect import draw_origins, episode_ids, instance_of
 from foreworld.domains.engine import Engine
 from foreworld.evidence.evaluate import evaluate, origins
@@ -91,12 +91,7 @@ def measure_simulated(engine: Engine, seed: int, progress: bool | None) -> Findi
         factual = _factual(domain, forecasters, recorded, seed)
         asked = _moments(domain, test, CASES // 4, "", seed)
         branched = evaluate(forecasters, engine.branch(origins=asked, horizon=study.horizon, seed=seed), seed=seed)
-        what_ifs = {}
-        for name in list(domain.interventions)[:WHAT_IFS]:
-            asked = _moments(domain, test, CASES // 2, domain.interventions[name].doing, seed)
-            if asked:
-                asking = {"intervention": name, "origins": asked, "horizon": study.horizon, "seed": seed}
-                what_ifs[name] = engine.branch_effects(**asking)
+        what_ifs = _what_ifs(engine, test, seed)
     clock.lap("test")
     return Findings(domain, model, forecasters, recorded, factual, branched, what_ifs, clock.laps)
 
@@ -118,6 +113,18 @@ def _factual(
     first, horizon = max(domain.study.first, 1), domain.study.horizon
     places = origins(recorded, context=first, horizon=horizon, limit=CASES, seed=seed)
     return evaluate(forecasters, cut(recorded, places, horizon), seed=seed)
+
+
+def _what_ifs(engine: Engine, test: list[str], seed: int) -> dict[str, tuple[Cases, Cases]]:
+    """The first interventions; those that may begin at the same moments share them."""
+    domain, found = engine.domain, {}
+    names = list(domain.interventions)[:WHAT_IFS]
+    for doing, some in by_moment({name: domain.interventions[name] for name in names}).items():
+        if asked := _moments(domain, test, CASES // 2, doing, seed):
+            asking = {"origins": asked, "horizon": domain.study.horizon, "seed": seed}
+            *done, undone = engine.branch_effects(interventions=some, **asking)
+            found |= {name: (cases, undone) for name, cases in zip(some, done, strict=True)}
+    return {name: found[name] for name in names if name in found}
 
 
 def _moments(domain: Domain, test: list[str], count: int, doing: str, seed: int) -> list[tuple[str, int]]:

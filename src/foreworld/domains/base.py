@@ -218,6 +218,14 @@ def split(instances: Sequence[str], seed: int, folds: int = 5) -> tuple[list[str
     return [name for name in sorted(instances) if name not in test], sorted(test)
 
 
+def by_moment(interventions: Mapping[str, Intervention]) -> dict[str, list[str]]:
+    """Names of interventions by what someone must be doing: those of a group may begin at the same moments."""
+    groups: dict[str, list[str]] = {}
+    for name, intervention in interventions.items():
+        groups.setdefault(intervention.doing, []).append(name)
+    return groups
+
+
 def pack(objects: Sequence[object]) -> np.ndarray:
     """One object an episode as an array, for the snapshots of simulators that are Python objects."""
     packed = np.empty(len(objects), dtype=object)

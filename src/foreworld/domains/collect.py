@@ -142,27 +142,31 @@ def branch(
 def branch_effects(
     domain: Domain,
     *,
-    intervention: str,
+    interventions: Sequence[str],
     policy: str | None = None,
     origins: Origins,
     horizon: int,
     seed: int = 0,
-) -> tuple[Cases, Cases]:
-    """True effects, free of chance: what the policy intended, with and without an intervention, under the same chance.
+) -> tuple[Cases, ...]:
+    """True effects, free of chance: what the policy intended, with and without interventions, under the same chance.
 
-    Arguments as for `branch`; `intervention` is one of `domain.interventions`.
+    Arguments as for `branch`; `interventions` are some of `domain.interventions`.
 
     Returns:
-        (with, without), case by case the same origins and the same chance, so that their difference is the effect.
+        Cases with each of them, and last those without any; case by case the same origins and the same chance, so that
+        a difference is an effect.
     """
-    if intervention not in domain.interventions:
-        raise QuestionError(f"no intervention '{intervention}' here; there are {', '.join(domain.interventions)}")
+    for name in interventions:
+        if name not in domain.interventions:
+            raise QuestionError(f"no intervention '{name}' here; there are {', '.join(domain.interventions)}")
     histories, start, intended = _histories(domain, policy, origins, horizon, seed)
-    changed = domain.interventions[intervention].rewrite([instance_of(id) for id, _ in origins], intended)
-    domain.restore(start)
-    with_it = _cases(domain, histories, changed)
-    domain.restore(start)
-    return with_it, _cases(domain, histories, intended)
+    names = [instance_of(id) for id, _ in origins]
+    plans = [domain.interventions[name].rewrite(names, intended) for name in interventions]
+    found = []
+    for plan in (*plans, intended):
+        domain.restore(start)
+        found.append(_cases(domain, histories, plan))
+    return tuple(found)
 
 
 def instance_of(id: str) -> str:

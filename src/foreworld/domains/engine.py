@@ -59,11 +59,10 @@ class Engine:
         """As `foreworld.domains.collect.branch`."""
         return _join_cases(list(self.run(branch, [{"origins": share} | settings for share in self._shared(origins)])))
 
-    def branch_effects(self, *, origins: Origins, **settings: Any) -> tuple[Cases, Cases]:
+    def branch_effects(self, *, origins: Origins, **settings: Any) -> tuple[Cases, ...]:
         """As `foreworld.domains.collect.branch_effects`."""
         parts = self.run(branch_effects, [{"origins": share} | settings for share in self._shared(origins)])
-        done, undone = zip(*parts, strict=True)
-        return _join_cases(done), _join_cases(undone)
+        return tuple(_join_cases(cases) for cases in zip(*parts, strict=True))
 
     def _shared(self, whole: Sequence[T]) -> list[Sequence[T]]:
         """Stretches of nearly equal length, none of them empty."""

@@ -141,7 +141,7 @@ class World:
         """The same moments with the main intervention and without it, under the same chance."""
         name = next(iter(self.domain.interventions))
         key = ("effects", self.name, self.policy, self.seed, self.scale.cases, name)
-        made: list[tuple[Cases, Cases]] = []
+        made: list[tuple[Cases, ...]] = []
 
         def make(which: int) -> Cases:
             if not made:
@@ -150,7 +150,7 @@ class World:
                 made.append(
                     branch_effects(
                         self._acted(),
-                        intervention=name,
+                        interventions=[name],
                         policy=self._policy,
                         origins=asked,
                         horizon=self.horizon,
