@@ -1,13 +1,16 @@
+import itertools
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from pams.order import LIMIT_ORDER, MARKET_ORDER, Order
 
 from foreworld.domains import market_policy as habits
 from foreworld.domains.base import join, take
 from foreworld.domains.collect import branch, collect
 from foreworld.domains.market import Market
 from foreworld.domains.market_baselines import Walk
+from foreworld.domains.market_book import Ranked
 from foreworld.errors import MissingExtraError, QuestionError
 
 NAMES = ("large#002", "mid#001", "small#004")
@@ -188,3 +191,19 @@ def test_a_missing_package_is_named(monkeypatch):
     monkeypatch.setattr("foreworld.domains.market.find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match=r"pip install 'foreworld\[market\]'"):
         Market()
+
+
+def test_orders_rank_as_those_of_the_package():
+    """Every pair of orders of one side: market orders, better and worse prices, earlier and later ones."""
+    for buy in (True, False):
+        asked = [(price, placed, number) for price in (None, 99.0, 101.0) for placed in (1, 2) for number in (1, 2)]
+        slow, quick = ([_order(kind, buy, *facts) for facts in asked] for kind in (Order, Ranked))
+        for one, other in itertools.product(range(len(asked)), repeat=2):
+            assert (slow[one] < slow[other]) == (quick[one] < quick[other])
+            assert (slow[one] > slow[other]) == (quick[one] > quick[other])
+            assert (slow[one] == slow[other]) == (quick[one] == quick[other])
+
+
+def _order(kind: type[Order], buy: bool, price: float | None, placed: int, number: int) -> Order:
+    name = MARKET_ORDER if price is None else LIMIT_ORDER
+    return kind(0, 0, buy, name, 1, placed_at=placed, price=price, order_id=number, ttl=5)

@@ -66,7 +66,7 @@ class Listing:
                 "fundamentalVolatility": self.volatility,
             },
             "Agents": {
-                "class": "FCNAgent",
+                "class": "Trader",
                 "numAgents": self.agents,
                 "markets": ["Market"],
                 "assetVolume": 0,
