@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool
 
-from foreworld.data.episodes import Episode, Episodes
+from foreworld.data.episodes import Episodes
+from foreworld.data.last_seen import last_seen
 from foreworld.data.scaling import INCREMENT_LAGS
 
 LONGEST = max(INCREMENT_LAGS)  # Rows for which a value is looked back to.
@@ -32,7 +33,10 @@ def carry(data: Episodes, complete: Sequence[bool]) -> tuple[Episodes, Bool[np.n
         lost = np.any(missing & columns, axis=1)
         blind = _shadow(lost)[:-1] | np.all(missing[1:], axis=1)
         unjudged.append(np.column_stack([missing[1:] | blind[:, None], blind | lost[1:]]))
-        episodes.append(_carried(episode, missing & columns))
+        if np.any(missing & columns):
+            carried = np.where(missing & columns, last_seen(episode.observations)[0], episode.observations)
+            episode = replace(episode, observations=carried)
+        episodes.append(episode)
     return Episodes(data.schema, tuple(episodes), data.backend), np.concatenate(unjudged)
 
 
@@ -43,11 +47,3 @@ def _shadow(lost: Bool[np.ndarray, " row"]) -> Bool[np.ndarray, " row"]:
     for begin, end in edges:
         shadow[begin : end + min(end - begin, LONGEST) - 1] = True
     return shadow
-
-
-def _carried(episode: Episode, missing: Bool[np.ndarray, "row observation"]) -> Episode:
-    if not missing.any():
-        return episode
-    last = np.maximum.accumulate(np.where(missing, 0, np.arange(len(missing))[:, None]), axis=0)
-    filled: Float[np.ndarray, "row observation"] = np.take_along_axis(episode.observations, last, axis=0)
-    return replace(episode, observations=np.where(missing, filled, episode.observations))
