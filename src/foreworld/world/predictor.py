@@ -15,16 +15,18 @@ from foreworld.world.levels import Levels
 
 @dataclass(frozen=True)
 class Drive:
-    """All that moves a belief besides itself, for every step at once.
+    """All that moves a belief besides itself, step by step; what belongs to a plan is there once for all its draws.
 
     Attributes:
-        from_belief: what a belief is multiplied by on entering.
-        entering: by step, what moves and noise add to that.
-        keep, share: by step, what belief and drift are multiplied by.
+        entry: what belief and noise are multiplied by on entering.
+        moved: what moves add to that.
+        noise: of each draw.
+        keep, share: what belief and drift are multiplied by.
     """
 
-    from_belief: Float[Tensor, "member latent entry"]
-    entering: Sequence[Float[Tensor, "member batch entry"]]
+    entry: Float[Tensor, "member entering entry"]
+    moved: Sequence[Float[Tensor, "member batch entry"]]
+    noise: Sequence[Float[Tensor, "member drawn noise"]]
     keep: Sequence[Float[Tensor, "member batch latent"]]
     share: Sequence[Float[Tensor, "member batch latent"]]
 
@@ -53,14 +55,17 @@ class Predictor(nn.Module):
         self.size = torch.cat([2 * torch.tensor(levels.change), torch.ones(config.latent)])
 
     def forward(
-        self, belief: Float[Tensor, "member batch latent"], drive: Drive, step: int
-    ) -> Float[Tensor, "member batch latent"]:
-        """The belief after one step of a drive."""
-        entered = torch.baddbmm(drive.entering[step], belief, drive.from_belief)
+        self, belief: Float[Tensor, "member drawn latent"], drive: Drive, step: int
+    ) -> Float[Tensor, "member drawn latent"]:
+        """The belief after one step of a drive; with k times as many beliefs as moves, k draws of each in turn."""
+        moved, noise = drive.moved[step], drive.noise[step]
+        draws = belief.shape[1] // moved.shape[1]
+        entered = torch.baddbmm(moved.repeat(1, draws, 1), torch.cat([belief, noise], dim=-1), drive.entry)
         hidden, linear = entered.split([self.hidden, self.width], dim=-1)
         hidden = silu(self.inner(silu(hidden)))
-        drift = torch.baddbmm(linear + self.exit.bias, hidden, self.exit.weight)
-        return torch.addcmul(belief * drive.keep[step], drive.share[step], drift)
+        drift = torch.baddbmm(linear, hidden, self.exit.weight).unflatten(1, (draws, -1))
+        kept = belief.unflatten(1, (draws, -1)) * drive.keep[step][:, None]
+        return torch.addcmul(kept, drive.share[step][:, None], drift).flatten(1, 2)
 
     def drive(
         self,
@@ -68,19 +73,18 @@ class Predictor(nn.Module):
         elapsed: Float[Tensor, "member batch step"],
         noise: Float[Tensor, "member drawn step noise"],
     ) -> Drive:
-        """What moves a belief along a plan; with k times as many rows of noise as of moves, k draws of each in turn."""
+        """What moves a belief along a plan."""
         # The first layer and the linear path read the same, so they are one product.
         weight = torch.cat([self.entry.weight, self.linear.weight], dim=2)
-        bias = torch.cat([self.entry.bias, self.linear.bias], dim=2)
+        bias = torch.cat([self.entry.bias, self.linear.bias + self.exit.bias], dim=2)
         from_belief, from_move, from_noise = weight.split(self.parts, dim=1)
-        draws = noise.shape[1] // moves.shape[1]
         moved = torch.baddbmm(bias, moves.flatten(1, 2), from_move).unflatten(1, moves.shape[1:3])
-        chance = (noise.flatten(1, 2) @ from_noise).unflatten(1, (draws, *moves.shape[1:3]))
         return Drive(
-            from_belief,
-            (moved[:, None] + chance).flatten(1, 2).unbind(2),
-            self.keep(elapsed).repeat(1, draws, 1, 1).unbind(2),
-            self.share(elapsed).repeat(1, draws, 1, 1).unbind(2),
+            torch.cat([from_belief, from_noise], dim=1),
+            moved.unbind(2),
+            noise.unbind(2),
+            self.keep(elapsed).unbind(2),
+            self.share(elapsed).unbind(2),
         )
 
     def keep(self, elapsed: Float[Tensor, "member batch step"]) -> Float[Tensor, "member batch step latent"]:

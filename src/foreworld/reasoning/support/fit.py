@@ -57,7 +57,7 @@ def fit_support(
     other = overlap.of(steps, but=torch.from_numpy(whose).repeat_interleave(horizon))
     disagreement = spread.disagreement(spread.honest_share(left_out))
     between = np.maximum(np.sqrt(np.square(disagreement).mean(0)), 1e-6)
-    missed = look_back(network, encoding, cases.histories)[asked, np.arange(len(asked))]
+    missed = _missed(network, encoding, cases.histories, asked)
     hindsight = Hindsight.fit(missed)
     own = torch.from_numpy(whose)
     apart = distances(readings, cases.histories, encoding, but=own)
@@ -82,6 +82,18 @@ def fit_support(
         names=tuple(episode.id for episode in data),
     )
     return support, growth(evidence.grounds, usual, weights)
+
+
+def _missed(
+    network: Network, encoding: Encoding, histories: Episodes, asked: Int[np.ndarray, " case"]
+) -> Float[np.ndarray, "case statistic channel"]:
+    """How far off the one member that is asked was in each history."""
+    found: dict[int, np.ndarray] = {}
+    for member in np.unique(asked).tolist():
+        own = np.flatnonzero(asked == member).tolist()
+        missed = look_back(only(network, encoding, member), encoding, histories.take(own))[0]
+        found |= dict(zip(own, missed, strict=True))
+    return np.stack([found[case] for case in range(len(asked))])
 
 
 def _weights(
