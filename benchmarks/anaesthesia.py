@@ -102,6 +102,7 @@ def run(policy: str, seed: int) -> dict:
     flagged = ~answer.supported[:, -1].reshape(truth.shape[:3])
     readings = cases.truth[:, -1].reshape(truth.shape)
     result: dict = {
+        "seed": seed,
         "patients": len(truth),
         "fit_seconds": model.about["fit_seconds"],
         "versions": model.about["versions"],
