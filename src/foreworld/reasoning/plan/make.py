@@ -152,14 +152,14 @@ def choose(
 ) -> tuple[Float[Tensor, "episode 1 knot chosen"], Settled]:
     """Search, and of the finalists and the starts take the best on fully calibrated futures.
 
-    Where the best breaks a limit there after all, the search is told by how much it was mistaken, and goes on from it.
+    Where the best breaks a limit there after all, the search is told by how much it was mistaken at the most, and goes
+    on from it: were it told of the best alone, it would find another on the border, as often beyond it as within.
     """
-    best, settled, reach = _search(problem, rollout, planner, start, seed, None)
+    best, settled, mistaken = _search(problem, rollout, planner, start, seed, None)
     for _ in range(CORRECTIONS):
-        if not (reach > 0).any():
+        if mistaken is None:
             break
-        offset = reach - rough_reach(problem, rollout, best)
-        best, settled, reach = _search(problem, rollout, planner, torch.cat([best, start], 1), seed, offset)
+        best, settled, mistaken = _search(problem, rollout, planner, torch.cat([best, start], 1), seed, mistaken)
     return best, settled
 
 
@@ -175,13 +175,18 @@ def _search(
     start: Knots,
     seed: int,
     offset: Float[Tensor, "episode limit"] | None,
-) -> tuple[Float[Tensor, "episode 1 knot chosen"], Settled, Float[Tensor, "episode limit"]]:
-    """The best of finalists and starts, all of them settled, and how far it is from keeping each limit."""
+) -> tuple[Float[Tensor, "episode 1 knot chosen"], Settled, Float[Tensor, "episode limit"] | None]:
+    """The best of finalists and starts, all of them settled; and how much the few futures of the search miss of each
+    limit, at the most over its finalists, if that best one breaks any."""
     found = planner.search(problem, evaluator(problem, rollout, offset), start, torch.Generator().manual_seed(seed))
     knots = torch.cat([found, start], 1)
     settled = settle(problem, rollout, problem.expand(knots))
     order, episodes = _scores(settled).total().argmin(1), torch.arange(len(knots))
-    return knots[episodes, order][:, None], settled, torch.from_numpy(settled.reach)[:, episodes, order].T
+    best = knots[episodes, order][:, None]
+    reach = torch.from_numpy(settled.reach).movedim(0, -1)
+    if not (reach[episodes, order] > 0).any():
+        return best, settled, None
+    return best, settled, (reach[:, : found.shape[1]] - rough_reach(problem, rollout, found)).amax(1)
 
 
 def settle(problem: Problem, rollout: Rollout, actions: Float[Tensor, "episode candidate step action"]) -> Settled:

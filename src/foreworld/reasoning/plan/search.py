@@ -88,11 +88,11 @@ def evaluator(problem: Problem, rollout: Rollout, offset: Float[Tensor, "episode
     return evaluate
 
 
-def rough_reach(problem: Problem, rollout: Rollout, knots: Knots) -> Float[Tensor, "episode limit"]:
-    """How far the first candidate of each episode is from keeping each limit, as a search sees it."""
-    actions = problem.expand(knots[:, :1])
+def rough_reach(problem: Problem, rollout: Rollout, knots: Knots) -> Float[Tensor, "episode candidate limit"]:
+    """How far candidates are from keeping each limit, as a search sees it."""
+    actions = problem.expand(knots)
     values = quantities(problem, rollout.search(actions), actions)
-    return torch.stack([limit.rough_reach(values).expand(len(knots), 1)[:, 0] for limit in problem.limits], -1)
+    return torch.stack([limit.rough_reach(values).expand(knots.shape[:2]) for limit in problem.limits], -1)
 
 
 def quantities(
