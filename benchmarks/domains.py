@@ -49,9 +49,7 @@ def run(name: str, seed: int) -> dict:
         "factual": scores(forecasters, cut(recorded, places, study.horizon), seed),
     }
     if isinstance(domain, Domain):
-        rows = (study.first, study.steps - study.horizon)
-        ids = episode_ids(test, study.episodes)
-        asked = draw_origins(domain, ids=ids, per_episode=max(1, CASES // (4 * len(ids))), rows=rows, seed=100 + seed)
+        asked = moments(domain, test, "", seed)
         result["branched"] = scores(
             forecasters, branch(domain, origins=asked, horizon=study.horizon, seed=100 + seed), seed
         )
@@ -103,27 +101,32 @@ def scores(forecasters: dict[str, Forecaster], cases: Cases, seed: int) -> dict:
 
 def effects(forecasters: dict[str, Forecaster], domain: Domain, test: list[str], seed: int) -> dict[str, dict]:
     """Of each intervention: predicted against true effects by target, mean over the horizon, and R2 against none."""
-    study, found = domain.study, {}
-    ids = episode_ids(test, study.episodes)
+    found: dict[str, dict] = {name: {} for name in domain.interventions}
     for doing, names in by_moment(domain.interventions).items():
-        asked = draw_origins(
-            domain,
-            ids=ids,
-            per_episode=max(1, CASES // (4 * len(ids))),
-            rows=(study.first, study.steps - study.horizon),
-            doing=doing or None,
-            seed=100 + seed,
-        )
+        asked = moments(domain, test, doing, seed)
         if not asked:
-            found |= {name: {} for name in names}
             continue
         *done, undone = branch_effects(
-            domain, interventions=names, origins=asked, horizon=study.horizon, seed=100 + seed
+            domain, interventions=names, origins=asked, horizon=domain.study.horizon, seed=100 + seed
         )
         without = means(forecasters, undone, seed)
         for name, cases in zip(names, done, strict=True):
             found[name] = compared(means(forecasters, cases, seed), without, cases.truth - undone.truth)
-    return {name: found[name] for name in domain.interventions}
+    return found
+
+
+def moments(domain: Domain, test: list[str], doing: str, seed: int) -> list[tuple[str, int]]:
+    """Where the cases of the test instances begin; while somebody is doing this, if it says so."""
+    study = domain.study
+    ids = episode_ids(test, study.episodes)
+    return draw_origins(
+        domain,
+        ids=ids,
+        per_episode=max(1, CASES // (4 * len(ids))),
+        rows=(study.first, study.steps - study.horizon),
+        doing=doing or None,
+        seed=100 + seed,
+    )
 
 
 Means = dict[str, Float[np.ndarray, "case step target"]]

@@ -36,21 +36,12 @@ class Ranked(Order):
             return self.price is None
         return self.price > other.price if self.is_buy else self.price < other.price
 
-    def __gt__(self, other: Any) -> bool:
-        return other < self
-
     def __eq__(self, other: object) -> bool:
         return self is other  # No order is placed twice.
 
-    def __ne__(self, other: object) -> bool:
-        return self is not other
-
-    def __hash__(self) -> int:
-        return id(self)
-
 
 class Trader(FCNAgent):
-    """The package's agent."""
+    """The package's agent, with orders that compare quickly."""
 
     def submit_orders(self, markets: list) -> list:
         orders = super().submit_orders(markets)

@@ -30,11 +30,12 @@ def carry(data: Episodes, complete: Sequence[bool]) -> tuple[Episodes, Bool[np.n
     episodes, unjudged = [], []
     for episode in data:
         missing = np.isnan(episode.observations)
-        lost = np.any(missing & columns, axis=1)
+        gaps = missing & columns
+        lost = np.any(gaps, axis=1)
         blind = _shadow(lost)[:-1] | np.all(missing[1:], axis=1)
         unjudged.append(np.column_stack([missing[1:] | blind[:, None], blind | lost[1:]]))
-        if np.any(missing & columns):
-            carried = np.where(missing & columns, last_seen(episode.observations)[0], episode.observations)
+        if lost.any():
+            carried = np.where(gaps, last_seen(episode.observations)[0], episode.observations)
             episode = replace(episode, observations=carried)
         episodes.append(episode)
     return Episodes(data.schema, tuple(episodes), data.backend), np.concatenate(unjudged)
