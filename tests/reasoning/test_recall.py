@@ -12,8 +12,9 @@ from foreworld.data.plan import Plan, cut
 from foreworld.data.scaling import fit_scaling
 from foreworld.errors import QuestionError
 from foreworld.model import WorldModel
+from foreworld.reasoning.abduction import carry_over
 from foreworld.reasoning.moment import rows_at
-from foreworld.reasoning.recall import answer
+from foreworld.reasoning.recall import answer, answering
 from foreworld.reasoning.response import learn_response
 from foreworld.world.config import FitConfig
 
@@ -152,7 +153,7 @@ def test_a_case_that_answers_half_as_strongly_is_found_out() -> None:
     weak = Episodes(strong.schema, tuple(_weakened(run) for run in strong))
     scaling = fit_scaling(strong)
     for runs, share in ((strong, 1.0), (weak, 0.5)):
-        found = learn_response(_futures, runs, scaling, 6)
+        found = learn_response(_futures, runs, scaling, 6, apart=[60, 60])
         sd = np.sqrt(found.covariance[:, 0, 0, 0])
         assert (np.abs(1 + found.mean[:, 0, 0] - share) < 3 * sd).all() and (sd < 0.1).all()
         drawn = found.draw(5_000, np.random.default_rng(0))[:, :, 0, 0]
@@ -160,12 +161,40 @@ def test_a_case_that_answers_half_as_strongly_is_found_out() -> None:
         np.testing.assert_allclose(drawn.std(0), sd, rtol=0.05)
 
 
-def _weakened(run: Episode) -> Episode:
-    """The same noise with half of the effect."""
+def test_what_is_sure_without_an_action_stays_sure_whatever_the_action_did() -> None:
+    """All runs answer twice as strongly as is believed. What happened then tells of that, and little of rest."""
+    made = pushed(40, 40, seed=4)
+    runs = Episodes(made.schema, tuple(_weakened(run, share=2.0) for run in made))
+    fact = cut(runs, [(index, 20) for index in range(len(runs))], 6)
+    rest = replace(fact, plan=replace(fact.plan, actions=np.zeros_like(fact.plan.actions)))
+    scaling = fit_scaling(runs)
+    scaling.variables["push"] = scaling.variables["push"].model_copy(update={"centre": 0.0})  # Where it is at rest.
+    strength = 1 + 0.8 * np.random.default_rng(0).normal(size=(400, len(runs), 1, 1))
+    factual, other = (answering(_futures, each, scaling, strength) for each in (fact, rest))
+    found = carry_over(factual, other, fact.truth, np.random.default_rng(1)).mean(0)[..., 0]
+    truth = _at_rest(runs, 20, 6)
+    error, forecast = (np.sqrt(np.square(guess - truth).mean()) for guess in (found, other.mean(0)[..., 0]))
+    assert error < forecast
+
+
+def _at_rest(runs: Episodes, row: int, steps: int) -> np.ndarray:
+    """What would have come of no push at all, under the same noise; pushes do four, not two."""
+    found = []
+    for run in runs:
+        x, path = run.observations[row, 0], []
+        for step in range(row, row + steps):
+            x = 0.8 * x + run.observations[step + 1, 0] - 0.8 * run.observations[step, 0] - 4 * run.actions[step, 0]
+            path.append(x)
+        found.append(path)
+    return np.array(found)
+
+
+def _weakened(run: Episode, share: float = 0.5) -> Episode:
+    """The same noise with half of the effect, or another share of it."""
     level = run.observations[:, 0].copy()
     for row in range(len(level) - 1):
         noise = run.observations[row + 1, 0] - 0.8 * run.observations[row, 0] - 2 * run.actions[row, 0]
-        level[row + 1] = 0.8 * level[row] + run.actions[row, 0] + noise
+        level[row + 1] = 0.8 * level[row] + 2 * share * run.actions[row, 0] + noise
     return replace(run, observations=level[:, None])
 
 

@@ -1,7 +1,7 @@
 """Abduction and prediction on sampled futures: what the factual path says about the noise, carried to another plan.
 
 Futures are sampled in pairs: the i-th under the factual plan, F_i, and the i-th under the other plan, C_i, have the
-same noise. Given that y did happen,
+same noise and answer to actions as strongly. Given that y did happen,
 
     y_i = y + (C_i - F_i) + K (y + e_i - F_i),    K = cov(C - F, F) [cov(F) + R]^-1,    e_i ~ N(0, R)
 

@@ -1,8 +1,8 @@
 """What would have happened in this very case, had something else been done: the individual counterfactual.
 
 Three steps (Pearl, Causality, 2009, ch. 7). Abduction: what did happen after a moment says which chance was at work,
-and the whole trajectory says how strongly this case answers to its actions. Action: other actions from the moment on.
-Prediction: the same chance and the same case under them. See docs/questions.md for how this differs from `imagine`.
+and with the rest of the trajectory how strongly this case answers to its actions. Action: other actions from the moment
+on. Prediction: the same chance and the same case under them. See docs/questions.md for how this differs from `imagine`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,14 +14,14 @@ from jaxtyping import Float
 
 from foreworld.data.episodes import Episodes
 from foreworld.data.plan import Cases, Plan, cut
-from foreworld.data.scaling import Encoding
+from foreworld.data.scaling import Encoding, Scaling
 from foreworld.errors import QuestionError
 from foreworld.reasoning.abduction import carry_over, same_gumbels, shares
 from foreworld.reasoning.imagination import Imagination, spread
 from foreworld.reasoning.moment import Moment, rows_at
 from foreworld.reasoning.pool import bounded
 from foreworld.reasoning.question import Do, apply_do
-from foreworld.reasoning.response import Futures, Response, learn_response
+from foreworld.reasoning.response import Futures, Response, expected_effects, learn_response
 from foreworld.reasoning.support.verdict import Verdict
 from foreworld.world.config import FitConfig
 
@@ -126,10 +126,13 @@ def answer(
         plain = np.ones(plan.actions.shape[:2])
         return model.forecast(histories, plan, members=count, seed=seed, draws=1, growth=plain)
 
-    response = learn_response(futures, trajectories, model.encoding.scaling, plan.horizon)
-    factual, other, effects = worlds(futures, fact, plan, count)
-    scaled = np.einsum("neti,inest->nest", response.draw(count, rng) - 1, effects)
-    samples = _counterfactual(fact, factual, other, other + scaled, rng)
+    scaling = model.encoding.scaling
+    # What came after the moment is left out here: it speaks to the smoother, of the response as of all else.
+    rows = [history.steps for history in fact.histories]
+    response = learn_response(futures, trajectories, scaling, plan.horizon, apart=rows)
+    strength = response.draw(count, rng)
+    worlds = [answering(futures, replace(fact, plan=actions), scaling, strength) for actions in (fact.plan, plan)]
+    samples = _counterfactual(fact, worlds[0], worlds[1], rng)
     asked = Episodes(
         trajectories.schema,
         tuple(replace(h, pending=first) for h, first in zip(fact.histories, plan.actions[:, 0], strict=True)),
@@ -145,43 +148,31 @@ def answer(
     )
 
 
-def worlds(
-    futures: Futures, fact: Cases, plan: Plan, count: int
-) -> tuple[
-    Float[np.ndarray, "sample episode step target"],
-    Float[np.ndarray, "sample episode step target"],
-    Float[np.ndarray, "action sample episode step target"],
-]:
-    """Futures under what was done and under what is done instead, and the part of each action in their difference.
-
-    From one world to the other, actions are changed one after the other, in the order of the schema.
-    """
-    actions = fact.plan.actions
-    factual = last = futures(fact.histories, fact.plan, count)
-    parts = []
-    for column in range(actions.shape[2]):
-        before, actions = last, actions.copy()
-        actions[..., column] = plan.actions[..., column]
-        if not np.array_equal(actions[..., column], fact.plan.actions[..., column], equal_nan=True):
-            last = futures(fact.histories, replace(plan, actions=actions), count)
-        parts.append(last - before)
-    return factual, last, np.stack(parts)
+def answering(
+    futures: Futures, cases: Cases, scaling: Scaling, strength: Float[np.ndarray, "sample episode target action"]
+) -> Float[np.ndarray, "sample episode step target"]:
+    """Futures in which every sample answers to its actions as strongly as was drawn; categories are left alone."""
+    samples = futures(cases.histories, cases.plan, len(strength))
+    continuous = [target.kind == "continuous" for target in cases.histories.schema.targets]
+    stronger = np.where(np.array(continuous)[:, None], strength - 1, 0.0)
+    for column, effect in enumerate(expected_effects(futures, cases, scaling, samples)):
+        samples = samples + stronger[:, :, None, :, column] * effect
+    return samples
 
 
 def _counterfactual(
     fact: Cases,
     factual: Float[np.ndarray, "sample episode step target"],
     other: Float[np.ndarray, "sample episode step target"],
-    adapted: Float[np.ndarray, "sample episode step target"],
     rng: np.random.Generator,
 ) -> Float[np.ndarray, "sample episode step target"]:
-    """Continuous targets by the smoother, with the effect that this case has; categories by their Gumbels."""
+    """Continuous targets by the smoother, categories by their Gumbels."""
     targets = fact.histories.schema.targets
     samples = np.empty(other.shape)
     continuous = [index for index, target in enumerate(targets) if target.kind == "continuous"]
     if continuous:
         pick = (..., continuous)
-        samples[pick] = carry_over(factual[pick], adapted[pick], fact.truth[pick], rng)
+        samples[pick] = carry_over(factual[pick], other[pick], fact.truth[pick], rng)
     for index, target in enumerate(targets):
         if target.kind != "continuous":
             labels = max(target.width, 2)

@@ -7,7 +7,7 @@ b_j ~ N(0, PRIOR^2) for each case: a random-effects model (Laird and Ware, Biome
 generalised least-squares regression of what forecasts missed on the effects that they expected.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -46,34 +46,55 @@ class Response:
         return 1 + self.mean + np.stack([away, -away], axis=1).reshape(-1, *self.mean.shape)[:count]
 
 
-def learn_response(futures: Futures, trajectories: Episodes, scaling: Scaling, horizon: int) -> Response:
+def learn_response(
+    futures: Futures,
+    trajectories: Episodes,
+    scaling: Scaling,
+    horizon: int,
+    apart: Sequence[int],
+) -> Response:
     """What each trajectory teaches about its case.
 
     Stretches overlap where a trajectory is short; together they then count as many as would fit side by side.
+
+    Args:
+        futures: of the model.
+        trajectories: whole.
+        scaling: of the training data, which says where an action is at rest.
+        horizon: steps of a stretch.
+        apart: a row of each trajectory. The stretch that begins there is left out, and whatever overlaps it.
     """
     schema = trajectories.schema
-    origins = [place for index in range(len(trajectories)) for place in _origins(trajectories, index, horizon)]
+    rows = [_rows(episode.steps, horizon, row) for episode, row in zip(trajectories, apart, strict=True)]
+    origins = [(index, int(row)) for index, found in enumerate(rows) for row in found]
+    if not origins:
+        return _unknown(len(trajectories), len(schema.targets), len(schema.actions))
     owner = np.array([index for index, _ in origins])
     cases = cut(trajectories, origins, horizon)
     samples = futures(cases.histories, cases.plan, SAMPLES)
-    expected = [
-        samples.mean(0) - futures(cases.histories, _at_rest(cases.plan, schema, scaling, column), SAMPLES).mean(0)
-        for column in range(len(schema.actions))
-    ]
-    effects = np.stack(expected, -1)
-    share = _shares(trajectories, owner, horizon)
+    effects = np.stack([effect.mean(0) for effect in expected_effects(futures, cases, scaling, samples)], -1)
+    left = np.array([episode.steps for episode in trajectories]) - horizon
+    share = np.minimum(1, left / (horizon * np.maximum(np.bincount(owner, minlength=len(left)), 1)))[owner]
     return _posterior(samples, effects, cases, owner, share, len(trajectories))
 
 
-def _origins(trajectories: Episodes, index: int, horizon: int) -> list[tuple[int, int]]:
-    last = trajectories[index].steps - horizon
-    return [(index, int(row)) for row in np.unique(np.linspace(0, last, WINDOWS).round())]
+def expected_effects(
+    futures: Futures, cases: Cases, scaling: Scaling, samples: Float[np.ndarray, "sample case step target"]
+) -> list[Float[np.ndarray, "sample case step target"]]:
+    """Of each action, against the same plan with it at rest, under the same noise; `samples` are those of the plan."""
+    found = []
+    for column in range(len(cases.histories.schema.actions)):
+        rest = _at_rest(cases.plan, cases.histories.schema, scaling, column)
+        still = np.array_equal(rest.actions, cases.plan.actions, equal_nan=True)
+        found.append(samples * 0 if still else samples - futures(cases.histories, rest, len(samples)))
+    return found
 
 
-def _shares(trajectories: Episodes, owner: Int[np.ndarray, " case"], horizon: int) -> Float[np.ndarray, " case"]:
-    """Independent stretches for one that is looked at."""
-    steps = np.array([episode.steps for episode in trajectories])[owner]
-    return np.minimum(1, steps / (horizon * np.bincount(owner)[owner]))
+def _rows(steps: int, horizon: int, apart: int) -> Int[np.ndarray, " stretch"]:
+    """Where stretches begin, evenly spread."""
+    rows = np.arange(max(steps - horizon, 0) + 1)
+    rows = rows[np.abs(rows - apart) >= horizon]
+    return rows[np.unique(np.linspace(0, len(rows) - 1, WINDOWS).round().astype(int))] if len(rows) else rows
 
 
 def _at_rest(plan: Plan, schema: Schema, scaling: Scaling, column: int) -> Plan:
@@ -93,8 +114,8 @@ def _posterior(
 ) -> Response:
     """Normal equations of every target, added up over the stretches of a case."""
     targets, actions = effects.shape[2:]
-    precision = np.tile(np.eye(actions) / PRIOR**2, (episodes, targets, 1, 1))
-    moment = np.zeros((episodes, targets, actions))
+    prior = _unknown(episodes, targets, actions)
+    precision, moment = np.linalg.inv(prior.covariance), prior.mean.copy()
     for target in range(targets):
         if cases.histories.schema.targets[target].kind != "continuous":
             continue
@@ -107,6 +128,12 @@ def _posterior(
     covariance = np.linalg.inv(precision)
     covariance = (covariance + covariance.swapaxes(-1, -2)) / 2
     return Response(np.einsum("etij,etj->eti", covariance, moment), covariance)
+
+
+def _unknown(episodes: int, targets: int, actions: int) -> Response:
+    """The prior."""
+    mean = np.zeros((episodes, targets, actions))
+    return Response(mean, np.tile(np.eye(actions) * PRIOR**2, (episodes, targets, 1, 1)))
 
 
 def _covariance(
