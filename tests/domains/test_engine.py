@@ -1,4 +1,8 @@
+import subprocess
+import sys
+import time
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -64,6 +68,35 @@ def test_ray_gives_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     with open_engine(partial(registry.simulator, "glucose"), "ray", 2) as engine:
         check_against_this_process(engine)
+
+
+def test_workers_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
+    beat = tmp_path / "beat"
+    begin = f"from tests.domains.test_engine import keep_beating; keep_beating({str(beat)!r})"
+    root = Path(__file__).parents[2]
+    with subprocess.Popen([sys.executable, "-c", begin], cwd=root, stderr=subprocess.DEVNULL) as parent:
+        while not beat.exists():
+            assert parent.poll() is None
+            time.sleep(0.1)
+        parent.kill()
+    for _ in range(20):
+        before = beat.read_text()
+        time.sleep(1)
+        if beat.read_text() == before:
+            return
+    raise AssertionError("a worker outlived its parent")
+
+
+def keep_beating(path: str) -> None:
+    """In a worker, until somebody stops it."""
+    with engines.open_workers(dict, "process", 1) as (run, _):
+        list(run(_beat, [{"path": path}]))
+
+
+def _beat(_: Any, path: str) -> None:
+    for count in range(1200):
+        Path(path).write_text(str(count))
+        time.sleep(0.1)
 
 
 def test_engines_that_are_not_there_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

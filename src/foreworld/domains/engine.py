@@ -10,7 +10,8 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from threading import Thread
 from typing import Any, TypeVar
 
 import numpy as np
@@ -130,7 +131,16 @@ _worker: _Worker
 
 def _begin(make: Callable[[], Any]) -> None:
     global _worker
+    # A parent that is killed ends nobody: its workers would go on with what they have, and then wait for ever.
+    Thread(target=_end_with_parent, daemon=True).start()
     _worker = _Worker(make)
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def _do(task: Callable[..., Any], job: Job) -> Any:
