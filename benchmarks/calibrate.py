@@ -197,7 +197,7 @@ def report(cells: dict[str, list[dict]], command: str) -> str:
         "",
         "## At every horizon: mean over the steps, and the worst step",
         "",
-        "| domain | target | seeds | calibration | 50% | 80% | 90% | cells within 2 points | error | closed intervals |",
+        "| domain | target | seeds | calibration | 50% | 80% | 90% | cells within 2 points | error | closed |",
         "|---" * 10 + "|",
     ]
     for name, found in cells.items():
