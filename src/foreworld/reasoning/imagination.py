@@ -16,7 +16,7 @@ from foreworld.data.summary import clock
 from foreworld.errors import MissingExtraError
 from foreworld.reasoning.band import Band
 from foreworld.reasoning.calibrate import quantiles
-from foreworld.reasoning.support.verdict import Verdict, beyond
+from foreworld.reasoning.support.verdict import Verdict
 
 if TYPE_CHECKING:
     import xarray
@@ -58,14 +58,15 @@ class Imagination:
         """Expected absolute error of the median, native units; of a category, the chance that the likeliest is wrong.
 
         It is that of the calibrated futures themselves, which are wider where a question is strange. Beyond the border
-        of what held-out questions were like it is at least what is usual there, however narrow a forecast that presses
-        against a bound may be (docs/decisions/calibration.md).
+        of what held-out questions were like, nobody has measured how the error grows: there it is at least as usual,
+        however narrow a forecast that presses against a bound may be, and grows with the root of how far beyond the
+        question lies (docs/decisions/calibration.md).
         """
-        numbers = np.array([target.kind == "continuous" for target in self.targets])
-        farther = beyond(self.verdict.times)[..., None]
-        usual = np.where(farther > 1, self.verdict.usual_error * farther, 0.0)
-        own = own_error(self.samples, self.targets) * np.where(numbers, 1.0, farther)
-        return np.minimum(np.maximum(own, usual), np.where(numbers, np.inf, 1.0))
+        times = self.verdict.times.max(0)[..., None]
+        usual = np.where(times > 1, self.verdict.usual_error, 0.0)
+        most = [np.inf if target.kind == "continuous" else 1.0 for target in self.targets]
+        own = own_error(self.samples, self.targets)
+        return np.minimum(np.maximum(own, usual) * np.sqrt(np.maximum(times, 1.0)), most)
 
     def summary(self) -> list[dict[str, Any]]:
         """How far each answer can be trusted and why not further, one entry a history; JSON-able.

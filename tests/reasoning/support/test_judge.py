@@ -88,17 +88,6 @@ def test_the_farther_the_less_support(model: WorldModel) -> None:
     assert (np.diff(errors) > 0).all()
 
 
-@pytest.mark.parametrize("noise", [2.0, 4.0, 8.0])
-def test_intervals_hold_the_truth_where_readings_are_noisier_than_ever(model: WorldModel, noise: float) -> None:
-    cases, rng = asked(), np.random.default_rng(0)
-    seen = [history.observations + noise * rng.normal(size=history.observations.shape) for history in cases.histories]
-    histories = tuple(replace(one, observations=values) for one, values in zip(cases.histories, seen, strict=True))
-    answer = model.follow(Episodes(cases.histories.schema, histories), cases.plan)
-    low, high = answer.quantiles([0.05, 0.95])
-    assert answer.supported.mean() < 0.1
-    assert ((cases.truth >= low) & (cases.truth <= high)).mean() > 0.8
-
-
 def test_actions_that_were_never_taken_together_are_noticed() -> None:
     """Two drugs, one of which was given at a time: each dose is in range, both at once are not supported."""
     rng = np.random.default_rng(0)

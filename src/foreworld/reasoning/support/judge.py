@@ -25,7 +25,7 @@ from foreworld.reasoning.support.ranks import Ranks
 from foreworld.reasoning.support.readings import distances
 from foreworld.reasoning.support.reasons import Evidence, explain, nearest_names
 from foreworld.reasoning.support.spread import spread_of
-from foreworld.reasoning.support.verdict import Verdict, beyond
+from foreworld.reasoning.support.verdict import Verdict
 from foreworld.world.build import Network
 
 ALARM = 0.025  # Share of held-out questions that would be called unsupported; of new ones up to twice as many are.
@@ -134,7 +134,7 @@ class Support:
             support=support,
             supported=support > ALARM,
             times=times,
-            growth=growth(evidence.grounds, self.usual[:, step], self.weights) * beyond(times),
+            growth=growth(evidence.grounds, self.usual[:, step], self.weights),
             usual_error=self.error[step] * encoding.scaling.of(encoding.schema.targets)[1],
             neighbours=nearest_names(evidence.near, self.names),
             reasons=explain(evidence, times, support > ALARM, self.horizon, self.names, encoding, histories, plan),

@@ -10,7 +10,6 @@ from jaxtyping import Bool, Float
 GROUNDS = ("history", "norm", "readings", "hindsight", "disagreement", "actions")
 """How near the belief is to those of training; how large it is; whether the latest rows hold together; how well the
 history itself was foretold; whether members agree; how near the actions, with those before them, are to training's."""
-FARTHEST = 1000.0  # Times as far as the border of what was seen is a question at most, where its error is told.
 
 
 @dataclass(frozen=True)
@@ -47,8 +46,7 @@ class Verdict:
             the calibrated horizon. It never rises along the steps.
         supported: whether that share is above the level of alarm.
         times: evidence of each ground as a multiple of its border; above 1 is unsupported.
-        growth: of the error beyond what the networks say, learnt from held-out questions, and more than that beyond
-            their border; calibrated futures have it.
+        growth: of the error beyond what the networks say, learnt from held-out questions; calibrated futures have it.
         usual_error: what forecasts of held-out questions let expect, native units; of categories, a chance.
         neighbours: names of the training episodes that come nearest to each history, the nearest first.
         reasons: why a question is not supported to the end; empty where it is.
@@ -83,12 +81,3 @@ class Verdict:
         why = self.reasons[worst][0].text if self.reasons[worst] else "everything is a little strange at once"
         more = f" (support {self.support[worst].min():.2g})"
         return f"{count}unsupported: {names[worst]} from step {first} on{more}: {why}"
-
-
-def beyond(times: Float[np.ndarray, "ground episode step"]) -> Float[np.ndarray, "episode step"]:
-    """How much more an error is taken to grow where no held-out question was: the root of how far beyond the border.
-
-    Args:
-        times: evidence of each ground as a multiple of its border.
-    """
-    return np.sqrt(times.max(0).clip(1, FARTHEST))
