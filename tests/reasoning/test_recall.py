@@ -33,15 +33,15 @@ def mixed() -> WorldModel:
     return WorldModel.fit(episodes([30, 25, 28, 40], missing=0.0), config=tiny(), progress=False)
 
 
-def replayed(runs: Episodes, row: int, push: float, steps: int) -> np.ndarray:
-    """What `pushed` would have given from a row on, under the same noise."""
+def replayed(runs: Episodes, row: int, push: float, steps: int, effect: float = 2.0) -> np.ndarray:
+    """What `pushed` would have given from a row on, under the same noise, where a push does so much."""
     found = []
     for run in runs:
         level, action = run.observations[:, 0], run.actions[:, 0]
         x, path = level[row], []
         for step in range(row, row + steps):
-            noise = level[step + 1] - 0.8 * level[step] - 2 * action[step]
-            x = 0.8 * x + 2 * push + noise
+            noise = level[step + 1] - 0.8 * level[step] - effect * action[step]
+            x = 0.8 * x + effect * push + noise
             path.append(x)
         found.append(path)
     return np.array(found)
@@ -172,21 +172,9 @@ def test_what_is_sure_without_an_action_stays_sure_whatever_the_action_did() -> 
     strength = 1 + 0.8 * np.random.default_rng(0).normal(size=(400, len(runs), 1, 1))
     factual, other = (answering(_futures, each, scaling, strength) for each in (fact, rest))
     found = carry_over(factual, other, fact.truth, np.random.default_rng(1)).mean(0)[..., 0]
-    truth = _at_rest(runs, 20, 6)
+    truth = replayed(runs, 20, 0.0, 6, effect=4.0)
     error, forecast = (np.sqrt(np.square(guess - truth).mean()) for guess in (found, other.mean(0)[..., 0]))
     assert error < forecast
-
-
-def _at_rest(runs: Episodes, row: int, steps: int) -> np.ndarray:
-    """What would have come of no push at all, under the same noise; pushes do four, not two."""
-    found = []
-    for run in runs:
-        x, path = run.observations[row, 0], []
-        for step in range(row, row + steps):
-            x = 0.8 * x + run.observations[step + 1, 0] - 0.8 * run.observations[step, 0] - 4 * run.actions[step, 0]
-            path.append(x)
-        found.append(path)
-    return np.array(found)
 
 
 def _weakened(run: Episode, share: float = 0.5) -> Episode:

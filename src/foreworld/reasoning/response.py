@@ -73,8 +73,8 @@ def learn_response(
     cases = cut(trajectories, origins, horizon)
     samples = futures(cases.histories, cases.plan, SAMPLES)
     effects = np.stack([effect.mean(0) for effect in expected_effects(futures, cases, scaling, samples)], -1)
-    left = np.array([episode.steps for episode in trajectories]) - horizon
-    share = np.minimum(1, left / (horizon * np.maximum(np.bincount(owner, minlength=len(left)), 1)))[owner]
+    left = np.array([episode.steps for episode in trajectories])[owner] - horizon
+    share = np.minimum(1, left / (horizon * np.bincount(owner)[owner]))
     return _posterior(samples, effects, cases, owner, share, len(trajectories))
 
 
@@ -86,7 +86,7 @@ def expected_effects(
     for column in range(len(cases.histories.schema.actions)):
         rest = _at_rest(cases.plan, cases.histories.schema, scaling, column)
         still = np.array_equal(rest.actions, cases.plan.actions, equal_nan=True)
-        found.append(samples * 0 if still else samples - futures(cases.histories, rest, len(samples)))
+        found.append(np.zeros_like(samples) if still else samples - futures(cases.histories, rest, len(samples)))
     return found
 
 
@@ -115,7 +115,7 @@ def _posterior(
     """Normal equations of every target, added up over the stretches of a case."""
     targets, actions = effects.shape[2:]
     prior = _unknown(episodes, targets, actions)
-    precision, moment = np.linalg.inv(prior.covariance), prior.mean.copy()
+    precision, moment = np.linalg.inv(prior.covariance), prior.mean
     for target in range(targets):
         if cases.histories.schema.targets[target].kind != "continuous":
             continue
