@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foreworld.data.episodes import Episode, Episodes
+from foreworld.data.increments import increments_width
 from foreworld.data.plan import cut
 from foreworld.data.tabulate import Table, encode_histories, encode_plan, history_width, move_width, tabulate
 
@@ -30,11 +31,28 @@ def rows_of(table: Table, index: int) -> slice:
 def test_every_row_of_every_episode_is_there_in_order() -> None:
     assert TABLE.history.shape == (81, history_width(ENCODING)) and TABLE.moves.shape == (81, move_width(ENCODING))
     assert TABLE.starts.tolist() == [0, 25, 26, 28, 68] and TABLE.lengths.tolist() == [25, 1, 2, 40, 13]
+    flags = SEEN - len(SCHEMA.observations)
     for index, made in enumerate(DATA):
-        np.testing.assert_array_equal(
-            TABLE.history[rows_of(TABLE, index), :SEEN], ENCODING(made.observations, "observation")
-        )
+        seen, present = TABLE.history[rows_of(TABLE, index), :SEEN], np.isfinite(made.observations)
+        np.testing.assert_array_equal(seen[:, flags:], present)
+        whole = present.all(1)
+        np.testing.assert_array_equal(seen[whole], ENCODING(made.observations, "observation")[whole])
     assert all(np.isfinite(part).all() for part in (TABLE.history, TABLE.moves, TABLE.elapsed))
+
+
+def test_the_last_value_seen_stands_in_for_a_missing_one_which_a_flag_tells() -> None:
+    """Of every kind of variable, before the first value what is usual; a value that is held does not change."""
+    observed = episode("gaps", 5, 3, missing=0.0).observations
+    observed[1:4, :3] = observed[0, 2] = np.nan
+    made = replace(episode("gaps", 5, 3, missing=0.0), observations=observed)
+    found = encode_histories([made], ENCODING)[0]
+    values, flags = np.split(found[:, :SEEN], [SEEN - len(SCHEMA.observations)], axis=1)
+    np.testing.assert_array_equal(flags, np.isfinite(observed))
+    held = observed.copy()
+    held[1:4, :2] = observed[0, :2]
+    np.testing.assert_array_equal(values, ENCODING(held, "observation")[:, : values.shape[1]])
+    first = history_width(ENCODING) - increments_width(ENCODING)  # of `level`, over one row and over two
+    assert (found[1:4, first : first + 2] == 0).all() and (found[4, first : first + 2] != 0).all()
 
 
 def test_what_is_seen_by_row_is_that_of_the_history_up_to_it() -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from foreworld.data.layout import observed_columns, read_values
 from foreworld.data.plan import Plan, cut
 from foreworld.data.tabulate import tabulate
 from foreworld.errors import QuestionError
@@ -16,7 +17,6 @@ from foreworld.reasoning.forecast import draw
 from foreworld.training.fit import train
 from foreworld.world.build import OBJECTIVES, build_network, parameters
 from foreworld.world.generative import GatedNetwork
-from foreworld.world.layout import observed_columns, read_values
 from foreworld.world.network import WorldNetwork
 from foreworld.world.next_token import TokenNetwork
 from foreworld.world.teacher import TeacherNetwork

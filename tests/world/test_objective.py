@@ -21,7 +21,7 @@ ENCODING = encoding_of(DATA)
 
 def batch(config: FitConfig) -> Batch:
     folds = [np.arange(len(DATA))] * config.members
-    size = {"batch": config.batch, "anchors": config.anchors, "context": config.context, "horizon": config.horizon}
+    size = config.model_dump(include={"batch", "anchors", "context", "horizon"})
     return Sampler(tabulate(DATA, ENCODING), folds, **size, seed=0).batch(0, config.horizon)
 
 

@@ -1,12 +1,13 @@
 """Training batches: random stretches of the episodes, and random rows in them from which the future is imagined."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from foreworld.data.corruption import LEAD, Corruption
 from foreworld.data.tabulate import Table
 
 
@@ -15,7 +16,8 @@ class Batch:
     """Stretches of `time` rows, and for each of them some anchor rows with the moves that follow.
 
     Attributes:
-        history: encoder inputs of each row.
+        history: encoder inputs of each row, in a share of the stretches with noise and gaps in what is seen.
+        recorded: the same without.
         valid: which rows exist; an episode may end before its stretch does.
         targets: scaled targets of each row, NaN where missing.
         anchors: rows from which rollouts start.
@@ -24,6 +26,7 @@ class Batch:
     """
 
     history: Float[Tensor, "member batch time history"]
+    recorded: Float[Tensor, "member batch time history"]
     valid: Bool[Tensor, "member batch time"]
     targets: Float[Tensor, "member batch time target"]
     anchors: Int[Tensor, "member batch anchor"]
@@ -51,7 +54,8 @@ class Batch:
 class Sampler:
     """Draws batches for all members, each from its own episodes. The batch of a step depends on seed and step alone.
 
-    `jitter` is the standard deviation of noise on the continuous static facts, which are scaled.
+    `jitter` is the standard deviation of noise on the continuous static facts, which are scaled; `corruption` what is
+    wrong with some of the histories.
     """
 
     def __init__(
@@ -65,8 +69,9 @@ class Sampler:
         horizon: int,
         seed: int,
         jitter: float = 0.0,
+        corruption: Corruption | None = None,
     ):
-        self.facts, self.jitter = table.facts, jitter
+        self.facts, self.jitter, self.corruption = table.facts, jitter, corruption
         self.size, self.anchors, self.context, self.span = batch, anchors, context, context + horizon
         self.seed = seed
         self.history = torch.from_numpy(table.history)
@@ -80,7 +85,7 @@ class Sampler:
         """The batch of a training step, with rollouts of `horizon` steps."""
         rng = np.random.default_rng([self.seed, step])
         span = self.span
-        begin, end, anchors = [], [], []
+        begin, end, anchors, offsets = [], [], [], []
         for fold in self.folds:
             chance = (self.lengths[fold] - 1).astype(float)
             chosen = rng.choice(fold, size=self.size, p=chance / chance.sum())
@@ -88,6 +93,7 @@ class Sampler:
             offset = rng.integers(0, slack + 1)
             rows = np.minimum(self.lengths[chosen] - offset, span)
             begin.append(self.starts[chosen] + offset)
+            offsets.append(offset)
             end.append(rows)
             # Rising density: most questions come with a long history, some with hardly any.
             latest = np.maximum(rows - 1 - horizon, np.minimum(rows - 2, self.context - 1)).clip(0)
@@ -96,7 +102,9 @@ class Sampler:
         drawn = self._gather(np.stack(begin), np.stack(end), np.stack(anchors), span, horizon)
         if self.jitter:
             self._jitter(drawn, rng)
-        return drawn
+        if self.corruption is None:
+            return drawn
+        return self._corrupt(drawn, self.corruption, np.stack(begin), np.stack(end), np.stack(offsets), rng)
 
     def _jitter(self, batch: Batch, rng: np.random.Generator) -> None:
         """Move the static facts of each stretch a little, lest a few dozen patients are told apart by weight alone."""
@@ -105,6 +113,27 @@ class Sampler:
         batch.history[..., self.facts.history] += offset[:, :, None]
         batch.moves[..., self.facts.moves] += offset[:, :, None, None]
 
+    def _corrupt(
+        self,
+        batch: Batch,
+        corruption: Corruption,
+        begin: np.ndarray,
+        end: np.ndarray,
+        offset: np.ndarray,
+        rng: np.random.Generator,
+    ) -> Batch:
+        """See some of the stretches as practice would have them; what they are to foretell stays as it was."""
+        noisy, gappy = corruption.chosen(begin.shape, rng)
+        which = noisy | gappy
+        time = np.arange(-LEAD, self.span)
+        exists = time >= -offset[which][:, None]
+        rows = begin[which][:, None] + np.clip(time, -offset[which][:, None], end[which][:, None] - 1)
+        seen, changes = corruption(self.history[torch.from_numpy(rows)], exists, noisy[which], gappy[which], rng)
+        history, place = batch.history.clone(), torch.from_numpy(which)
+        history[..., : seen.shape[-1]][place] = seen
+        history[..., history.shape[-1] - changes.shape[-1] :][place] = changes
+        return replace(batch, history=history)
+
     def _gather(self, begin: np.ndarray, end: np.ndarray, anchors: np.ndarray, span: int, horizon: int) -> Batch:
         time = np.arange(span)
         valid = time < end[..., None]
@@ -112,8 +141,10 @@ class Sampler:
         steps = anchors[..., None] + np.arange(horizon)
         reached = steps + 1 < end[..., None, None]
         ahead = torch.from_numpy(begin[..., None, None] + np.minimum(steps, end[..., None, None] - 1))
+        history = self.history[rows]
         return Batch(
-            history=self.history[rows],
+            history=history,
+            recorded=history,
             valid=torch.from_numpy(valid),
             targets=self.targets[rows],
             anchors=torch.from_numpy(anchors),

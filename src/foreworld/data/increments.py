@@ -18,7 +18,7 @@ def increments_width(encoding: Encoding) -> int:
 def increments(
     observations: Float[np.ndarray, "row observation"], encoding: Encoding, start: int = 0
 ) -> Float[np.ndarray, "tail increment"]:
-    """Changes since each lag, for every continuous observation; zero where one of the two is missing.
+    """Changes since each lag, for every continuous observation; zero where one of the two is not known.
 
     Args:
         observations: of an episode.

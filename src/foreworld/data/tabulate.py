@@ -8,6 +8,7 @@ from jaxtyping import Float, Int
 
 from foreworld.data.episodes import Episode, Episodes
 from foreworld.data.increments import increments, increments_width
+from foreworld.data.last_seen import last_seen
 from foreworld.data.memory import memory_of, memory_width, run_memory, stack_padded
 from foreworld.data.plan import Plan
 from foreworld.data.scaling import Encoding
@@ -27,7 +28,7 @@ class Table:
 
     Attributes:
         history: what a belief is formed from at each row: observations, the action before and its memory, known and
-            static facts, and the time since the row before.
+            static facts, and the time since the row before; see `encode_histories`.
         moves: what drives the next transition: the action and its memory, what is known of the next row, static facts,
             elapsed time. Zero in the last row of an episode.
         elapsed: time to the next row in units of the median step; one in the last row.
@@ -88,8 +89,8 @@ def encode_histories(
 ) -> Float[np.ndarray, "episode row history"]:
     """Inputs of the belief encoder for the last `rows` rows of each episode (all by default), padded at the end.
 
-    A row holds what is seen in it, and the move that led to it. Nothing led to the first row of an episode; a flag says
-    so.
+    A row holds what is seen in it, and the move that led to it. Where a value is missing, which its flag says, the last
+    one that was seen stands in its place. Nothing led to the first row of an episode; a flag says so.
     """
     starts = [0 if rows is None else max(0, len(episode.time) - rows) for episode in episodes]
     tails = list(zip(episodes, starts, strict=True))
@@ -107,10 +108,13 @@ def encode_histories(
         since,
         encoding,
     )
-    seen = stack_padded([encoding(episode.observations[start:], "observation") for episode, start in tails])
+    known = [last_seen(episode.observations)[0] for episode in episodes]
+    seen = stack_padded([encoding(values[start:], "observation") for values, start in zip(known, starts, strict=True)])
+    present = stack_padded([np.isfinite(episode.observations[start:]).astype(np.float32) for episode, start in tails])
+    seen[..., seen.shape[-1] - present.shape[-1] :] = present
     opening = np.zeros((*seen.shape[:2], 1), np.float32)
     opening[np.array(starts) == 0, 0] = 1.0
-    changes = stack_padded([increments(episode.observations, encoding, start) for episode, start in tails])
+    changes = stack_padded([increments(values, encoding, start) for values, start in zip(known, starts, strict=True)])
     return np.concatenate([seen, moves, opening, changes], axis=2)
 
 

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Int
 
 from foreworld.data.batches import Sampler
+from foreworld.data.corruption import Corruption
 from foreworld.data.scaling import Encoding
 from foreworld.data.tabulate import Table
 from foreworld.errors import TrainingError
@@ -57,8 +58,9 @@ class Trainer:
             Muon(matrices, lr=config.learning_rate, weight_decay=config.weight_decay / MUON_RATE),
             torch.optim.AdamW(others, lr=config.learning_rate, betas=(0.9, 0.99), weight_decay=0.0, foreach=True),
         )
-        size = {"batch": config.batch, "anchors": config.anchors, "context": config.context, "horizon": config.horizon}
-        self.sampler = Sampler(table, train, **size, seed=seed, jitter=config.jitter)
+        size = config.model_dump(include={"batch", "anchors", "context", "horizon"})
+        corruption = Corruption(encoding, noisy=config.noisy, gappy=config.gappy)
+        self.sampler = Sampler(table, train, **size, seed=seed, jitter=config.jitter, corruption=corruption)
         self.validation = Sampler(table, held_out, **size, seed=seed + 1)
         self.step = 0
         self.log: Log = []

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from foreworld.data.batches import Batch
 from foreworld.world.config import FitConfig
 
 
@@ -52,6 +53,12 @@ class Autoregressive(nn.Module):
     ) -> Futures:
         """Go on from the row `last` of each history along a plan."""
         raise NotImplementedError
+
+
+def prompted(batch: Batch) -> Float[Tensor, "member batch time input"]:
+    """Rows as such a network meets them: as they were seen up to an anchor, after it as sound as its own futures."""
+    seen = torch.arange(batch.history.shape[2]) <= batch.anchors[..., :1]
+    return torch.where(seen[..., None], batch.history, batch.recorded)
 
 
 def tail(

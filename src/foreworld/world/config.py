@@ -39,6 +39,8 @@ class FitConfig(BaseModel):
         grounding: whether beliefs hear of the score of what is read from them. If not, the readout is a probe.
         stop_gradient: whether the encoded belief is a fixed target for the predicted one.
         jitter: standard deviation of noise on the static facts in training, in their own.
+        noisy, gappy: shares of the histories that training sees through noise and with gaps; see
+            `foreworld.data.corruption`.
         steps: at most; training ends before when the episodes left out gain nothing any more.
         batch, anchors, learning_rate, weight_decay: optimisation; `batch` histories a member and step, `anchors`
             rollouts from each.
@@ -66,6 +68,8 @@ class FitConfig(BaseModel):
     grounding: bool = True
     stop_gradient: bool = False
     jitter: float = Field(default=0.3, ge=0)
+    noisy: float = Field(default=0.05, ge=0, le=1)
+    gappy: float = Field(default=0.05, ge=0, le=1)
     steps: int = Field(default=400, ge=1)
     batch: int = Field(default=16, ge=1)
     anchors: int = Field(default=8, ge=1)

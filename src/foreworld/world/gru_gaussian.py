@@ -9,13 +9,13 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from foreworld.data.batches import Batch
+from foreworld.data.layout import observed_columns, read_values
 from foreworld.data.scaling import LIMIT, Encoding
 from foreworld.data.tabulate import Table, move_width
 from foreworld.nets.ensemble import MLP, Linear
-from foreworld.world.autoregressive import Autoregressive, Futures, tail
+from foreworld.world.autoregressive import Autoregressive, Futures, prompted, tail
 from foreworld.world.config import FitConfig
 from foreworld.world.draws import stratified
-from foreworld.world.layout import observed_columns, read_values
 from foreworld.world.readout import binary_logits, deviation, output_width
 
 
@@ -129,10 +129,10 @@ def gru_gaussian(
     network: GaussianNetwork, batch: Batch, config: FitConfig, generator: torch.Generator
 ) -> dict[str, Float[Tensor, " member"]]:
     """Negative log likelihood of the next row, mean over channels; `grounding` is that of the targets."""
-    history = batch.history
+    history = prompted(batch)
     states = network(history)[:, :, :-1]
     rows, moves = history[:, :, :-1, : network.seen], history[:, :, 1:, network.seen : network.seen + network.moves]
-    truth = read_values(history, network.observed)[:, :, 1:]
+    truth = read_values(batch.recorded, network.observed)[:, :, 1:]
     losses = []
     for column, part, seen in zip(network.observed, network.parts(states, rows, moves), truth.unbind(-1), strict=True):
         present = torch.isfinite(seen) & batch.valid[:, :, 1:]

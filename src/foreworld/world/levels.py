@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from foreworld.data.layout import reading_order
 from foreworld.data.scaling import INCREMENT_LAGS, Encoding
-from foreworld.world.layout import reading_order
 
 
 @dataclass(frozen=True)

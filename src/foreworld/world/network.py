@@ -4,11 +4,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from foreworld.data.layout import told_columns
 from foreworld.data.scaling import Encoding
 from foreworld.data.tabulate import history_width, move_width
 from foreworld.world.config import FitConfig
 from foreworld.world.encoder import BeliefEncoder
-from foreworld.world.layout import told_columns
 from foreworld.world.levels import Levels, step_weights
 from foreworld.world.predictor import Predictor
 from foreworld.world.readout import Readout

@@ -22,16 +22,16 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from foreworld.data.batches import Batch
+from foreworld.data.layout import move_columns, read_values, told_columns
 from foreworld.data.scaling import Encoding
 from foreworld.data.schema import Variable
 from foreworld.data.tabulate import Table
 from foreworld.nets.cached import Continuation, attend
 from foreworld.nets.ensemble import Linear
 from foreworld.nets.transformer import Block
-from foreworld.world.autoregressive import Autoregressive, Futures, carried, tail
+from foreworld.world.autoregressive import Autoregressive, Futures, carried, prompted, tail
 from foreworld.world.config import FitConfig
 from foreworld.world.draws import stratified
-from foreworld.world.layout import move_columns, read_values, told_columns
 from foreworld.world.tokens import Bins, Digits
 
 ROW, TEXT_ROW, POSITIONS, FEWEST = 40, 24, 256, 4
@@ -213,11 +213,14 @@ def next_token(
 
     Of each stretch a window of as many rows as the network reads is scored, at a place that is drawn anew.
     """
-    rows = min(network.reach, batch.history.shape[2])
-    start = int(torch.randint(batch.history.shape[2] - rows + 1, (1,), generator=generator))
-    window = slice(start, start + rows)
-    score, present = network.scores(batch.history[:, :, window])
-    counted = present & batch.valid[:, :, window, None]
+    reach = min(network.reach, batch.history.shape[2])
+    start = int(torch.randint(batch.history.shape[2] - reach + 1, (1,), generator=generator))
+    window = slice(start, start + reach)
+    rows = prompted(batch)[:, :, window]
+    score, present = network.scores(rows)
+    # Within a row each token is told from those before it: where these are corrupted, there is nothing to be learnt.
+    sound = (rows == batch.recorded[:, :, window]).all(-1)
+    counted = present & (sound & batch.valid[:, :, window])[..., None]
     values = (score * counted).sum((1, 2)), counted.sum((1, 2)).to(score)
     own = network.targets * network.length
     terms = {

@@ -5,8 +5,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from foreworld.data.batches import Batch
+from foreworld.data.layout import read_values
 from foreworld.world.config import FitConfig
-from foreworld.world.layout import read_values
 from foreworld.world.network import WorldNetwork
 from foreworld.world.readout import Reading, Readout, reading_score
 from foreworld.world.regulariser import REGULARISERS
@@ -95,9 +95,9 @@ def observed_scores(
     Float[Tensor, "member batch anchor step observation"],
     Float[Tensor, "member batch time observation"],
 ]:
-    """Score of every observation, targets first, read from predicted and from encoded beliefs."""
+    """Score of every observation as it was recorded, targets first, read from predicted and from encoded beliefs."""
     # What lies beyond the end of an episode did not come true.
-    truth = torch.where(batch.valid[..., None], read_values(batch.history, network.observed), torch.nan)
+    truth = torch.where(batch.valid[..., None], read_values(batch.recorded, network.observed), torch.nan)
     ahead = read_score(network.readout, imagined, batch.ahead(truth))
     return ahead, read_score(network.readout, beliefs[None], truth)
 

@@ -9,11 +9,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from foreworld.data.layout import reading_order
 from foreworld.data.schema import Schema, Variable
 from foreworld.nets.ensemble import MLP, Linear
 from foreworld.world import scores
 from foreworld.world.config import FitConfig
-from foreworld.world.layout import reading_order
 from foreworld.world.levels import Levels
 
 

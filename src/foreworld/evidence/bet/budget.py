@@ -42,7 +42,7 @@ def training_flops(config: FitConfig, data: Episodes) -> float:
     table = tabulate(data, encoding)
     network = build_network(config, encoding, seed=0, table=table)
     everybody = [torch.arange(len(data)).numpy()] * config.members
-    size = {"batch": config.batch, "anchors": config.anchors, "context": config.context, "horizon": config.horizon}
+    size = config.model_dump(include={"batch", "anchors", "context", "horizon"})
     # Of the rollouts of training three in ten go all the way, and the others anywhere up to there.
     usual = round(0.3 * config.horizon + 0.7 * (config.horizon + 1) / 2)
     batch = Sampler(table, everybody, **size, seed=0).batch(0, max(1, usual))
