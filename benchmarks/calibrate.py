@@ -150,9 +150,11 @@ def _coverage(
     found: dict[str, list] = {"share": [], "closed": [], "error": [], "groups": []}
     place = metrics.pit(samples[..., numbers], cases.truth[..., numbers])
     for level in COVERED:
-        closed = metrics.coverage(samples[..., numbers], cases.truth[..., numbers], level)
+        low, high = metrics.interval(samples[..., numbers], level)
+        truth = cases.truth[..., numbers]
+        closed = np.where(np.isfinite(truth), (truth >= low) & (truth <= high), np.nan)
         found["closed"].append(np.nanmean(closed, axis=0).T.round(5).tolist())
-        inside = np.where(np.isfinite(place), np.abs(place - 0.5) <= level / 2, np.nan)
+        inside = metrics.within(place, level)
         each = np.stack([np.nanmean(inside[owner == name], axis=0) for name in np.unique(owner)])
         share = np.nanmean(inside, axis=0).T
         found["share"].append(share.round(5).tolist())

@@ -64,6 +64,14 @@ def test_coverage_of_an_exchangeable_truth_is_exactly_nominal(members, level):
     assert coverage(draws[1:], draws[0], level).mean() == pytest.approx(level, abs=0.006)
 
 
+def test_a_truth_that_ties_with_an_end_of_the_interval_is_covered_as_often_as_promised():
+    """Half of all draws are zero: a closed interval from zero on would hold far more than its share."""
+    draws = np.random.default_rng(1).normal(size=(200, 20_000)).clip(min=0.0)
+    low, high = interval(draws[1:], 0.5)
+    assert ((draws[0] >= low) & (draws[0] <= high)).mean() > 0.7
+    assert coverage(draws[1:], draws[0], 0.5).mean() == pytest.approx(0.5, abs=0.01)
+
+
 def test_width_is_that_of_the_quantiles():
     samples = np.random.default_rng(0).uniform(0, 10, (20_000, 2))
     np.testing.assert_allclose(width(samples, 0.8), 8.0, rtol=0.02)

@@ -97,12 +97,12 @@ def _score(name: str, forecaster: Forecaster, cases: Cases, members: int, seed: 
         raise ValueError(f"'{name}' answers in shape {samples.shape}, not {(members, *truth.shape)}")
     if not np.isfinite(samples).all():
         raise ValueError(f"'{name}' answers with numbers that are not finite")
-    ends = [metrics.interval(samples, level) for level in LEVELS]
+    place = metrics.pit(samples, truth, seed=seed)
     known = np.where(np.isnan(truth), np.nan, 1.0)
     return {
         "crps": metrics.crps(samples, truth),
         "error": samples.mean(axis=0) - truth,
-        "pit": metrics.pit(samples, truth, seed=seed),
-        "covered": np.stack([known * ((truth >= low) & (truth <= high)) for low, high in ends]),
-        "width": np.stack([known * (high - low) for low, high in ends]),
+        "pit": place,
+        "covered": np.stack([metrics.within(place, level) for level in LEVELS]),
+        "width": np.stack([known * metrics.width(samples, level) for level in LEVELS]),
     }

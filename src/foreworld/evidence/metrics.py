@@ -75,11 +75,19 @@ def interval(
 
 
 def coverage(
-    samples: Float[np.ndarray, "member *shape"], truth: Float[np.ndarray, "*shape"], level: float
+    samples: Float[np.ndarray, "member *shape"], truth: Float[np.ndarray, "*shape"], level: float, *, seed: int = 0
 ) -> Float[np.ndarray, "*shape"]:
-    """1 where the truth lies in the central interval of a level, 0 where it does not."""
-    low, high = interval(samples, level)
-    return np.where(np.isnan(truth), np.nan, (truth >= low) & (truth <= high))
+    """1 where the truth lies in the central interval of a level, 0 where it does not: see `pit` and `within`.
+
+    Where truth and members share a value, as the zero of tumours that are gone, an interval that ends there would hold
+    more than its share however right the forecast is. Such a truth is placed at random among its equals.
+    """
+    return within(pit(samples, truth, seed=seed), level)
+
+
+def within(place: Float[np.ndarray, "*shape"], level: float) -> Float[np.ndarray, "*shape"]:
+    """1 where the place of a truth in its forecast (`pit`) is in the central interval of a level, 0 where it is not."""
+    return np.where(np.isnan(place), np.nan, np.abs(place - 0.5) <= level / 2)
 
 
 def width(samples: Float[np.ndarray, "member *shape"], level: float) -> Float[np.ndarray, "*shape"]:

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from foreworld.evidence.evaluation import Evaluation
-from foreworld.evidence.metrics import bootstrap_mean
+from foreworld.evidence.metrics import bootstrap_mean, within
 from foreworld.evidence.plots import style
 
 NOMINAL = np.linspace(0.02, 0.98, 49)
@@ -73,8 +73,7 @@ def calibration_plot(evaluation: Evaluation, target: str | None = None, steps: S
 
 def _draw_coverage(axes: Axes, evaluation: Evaluation, pit: np.ndarray, steps: Sequence[int]) -> None:
     """A central interval of level q holds the truth where its PIT is within q / 2 of one half."""
-    inside = np.abs(pit - 0.5)[..., None] <= NOMINAL / 2
-    inside = np.where(np.isnan(pit)[..., None], np.nan, inside)
+    inside = np.stack([within(pit, level) for level in NOMINAL], axis=-1)
     axes.plot([0, 1], [0, 1], color=style.FAINT, linewidth=1.0, linestyle=":")
     cases = inside.reshape(-1, len(NOMINAL))
     groups = [group for group in map(str, evaluation.group) for _ in range(evaluation.steps)]
