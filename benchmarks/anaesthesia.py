@@ -37,7 +37,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float
 
-from cells import command_line, fill, gather, publish
+from cells import KEPT, command_line, fill, gather, publish
 from foreworld.data.plan import Cases
 from foreworld.domains.anaesthesia import Anaesthesia
 from foreworld.domains.anaesthesia_tci import PopulationModel
@@ -48,9 +48,8 @@ from foreworld.model import WorldModel
 from glucose import interval
 
 RESULTS = Path(__file__).parent / "results" / "anaesthesia"
-BUILD = Path(__file__).parents[1] / "build"
 # On the default policy the model is the one that benchmarks/domains.py fits: the same patients, seeds and settings.
-MODELS = {"random": BUILD / "domains" / "anaesthesia", "separate": BUILD / "anaesthesia" / "separate"}
+MODELS = {"random": KEPT / "domains" / "anaesthesia", "separate": KEPT / "anaesthesia" / "separate"}
 POLICIES = ("random", "separate")
 TARGETS = {"bis": -1.0, "tolerance": 1.0}  # in which direction the drugs act
 FORECASTERS = ("foreworld", "population model")

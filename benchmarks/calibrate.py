@@ -3,7 +3,7 @@
     python benchmarks/calibrate.py                          # the missing cells, then benchmarks/results/calibrate.md
     python benchmarks/calibrate.py tumour --seeds 0 --small # a trial of some minutes, kept apart
 
-A cell is a domain and a seed; models are those of `domains.py`, kept in build/domains and fitted where missing. Test
+A cell is a domain and a seed; models are those of `domains.py`, kept in build and fitted where missing. Test
 episodes are new ones of instances that are not in training.
 
 - **Horizon**: the share of truths within 50/80/90% intervals at every step: without calibration; calibrated at fit
@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cells import command_line, fill, gather, publish
+from cells import KEPT, command_line, fill, gather, publish
 from domains import learn
 from foreworld.data.plan import Cases, cut
 from foreworld.domains import registry
@@ -115,7 +115,7 @@ def _learn(name: str, seed: int, small: bool) -> tuple[Domain, list[str], WorldM
         return domain, test, model
     domain = registry.simulator(name)
     train, test = split(domain.instances, seed, domain.study.folds)
-    study, kept = domain.study, HERE.parent / "build" / "calibrate-small" / name / f"seed{seed}"
+    study, kept = domain.study, KEPT / "calibrate-small" / name / f"seed{seed}"
     steps = min(study.steps, ROWS)  # Enough to fit in half a minute.
     data = collect(domain, instances=train, episodes_per_instance=study.episodes, steps=steps, seed=100 + seed)
     if not kept.exists():

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cells import command_line, fill, gather, publish
+from cells import KEPT, command_line, fill, gather, publish
 from foreworld.data.plan import Cases
 from foreworld.domains import registry
 from foreworld.domains.base import Domain, split
@@ -26,7 +26,7 @@ from foreworld.domains.collect import branch, collect, draw_origins
 from foreworld.model import WorldModel
 
 RESULTS = Path(__file__).parent / "results" / "cheaper"
-MODELS = Path(__file__).parents[1] / "build" / "cheaper"
+MODELS = KEPT / "cheaper"
 NAMES = ("battery", "process")
 HORIZON, CASES, ALTERNATIVES, TIMED = 50, 96, 4, 24
 MEMBERS = 200

@@ -5,7 +5,7 @@
 
 A cell is a domain and a seed: part `seed` of five of its instances is for the test, the others are learnt from. What is
 asked of it stands in the domain's `study`; no setting of the model differs between domains. A cell takes some five
-minutes on one core and is kept; models are kept in build/domains, so that scoring can be repeated without fitting.
+minutes on one core and is kept; models are kept in build, so that scoring can be repeated without fitting.
 """
 
 import time
@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from cells import command_line, fill, gather, publish
+from cells import KEPT, command_line, fill, gather, publish
 from foreworld.data.episodes import Episodes
 from foreworld.data.plan import Cases, Forecaster, cut
 from foreworld.domains import registry
@@ -26,7 +26,7 @@ from foreworld.model import WorldModel
 from glucose import interval
 
 RESULTS = Path(__file__).parent / "results" / "domains"
-MODELS = Path(__file__).parents[1] / "build" / "domains"
+MODELS = KEPT / "domains"
 CASES = 300
 MEASURES = ("crps", "coverage_50", "coverage_80", "coverage_90")
 

@@ -13,7 +13,7 @@ steps; the truth is that of 100,000 units. The same system without any effect of
 same, with other units. The method was chosen on systems 0 to 59. Then 60 to 359 were reported, whose intervals were a
 little too narrow; what is reported now, with the wider ones (`bootstrap.widening`), are 300 that were never looked at.
 
-In tumour and glucose the model is that of domains.py, kept in build/domains, and corrected on what it was trained on;
+In tumour and glucose the model is that of domains.py, kept in build, and corrected on what it was trained on;
 the truth is branched under the same chance from unseen instances.
 """
 

@@ -5,7 +5,7 @@
 A seed trains on four fifths of 96 climates under random walks of emissions. Each of the other climates lives through
 the past from 1950 to 2019; from what was measured there its warming is forecast under six scenarios up to 2100. The
 truth is that climate under 20 weathers. A seed takes some six minutes on one core and is kept; models are kept in
-build/emissions.
+build.
 
 The scenarios are shapes: decade values rounded after the SSPs (Gidden et al., GMD 12, 2019), the marker A1B of SRES
 (Nakicenovic et al., 2000) and E1 (Lowe et al., Eos 90, 2009), not copies of their tables.
@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cells import by_seed, command_line, publish
+from cells import KEPT, by_seed, command_line, publish
 from foreworld.data.episodes import Episode, Episodes
 from foreworld.data.plan import Forecaster, Plan
 from foreworld.domains import emissions_paths as paths
@@ -28,7 +28,7 @@ from foreworld.model import WorldModel
 from glucose import interval
 
 RESULTS = Path(__file__).parent / "results" / "emissions"
-MODELS = Path(__file__).parents[1] / "build" / "emissions"
+MODELS = KEPT / "emissions"
 PAST = (paths.PRESENT - paths.FIRST) // paths.STEP
 HORIZON = (2100 - paths.PRESENT) // paths.STEP
 WEATHERS, MEMBERS = 20, 200

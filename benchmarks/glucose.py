@@ -4,7 +4,7 @@
 
 Each seed trains on 24 of the 30 patients and is tested on the other 6, so that five seeds test every patient once.
 A seed takes about three minutes on two cores; its result is kept, and a second call goes on where the first stopped.
-Models are kept in build/glucose, so that scoring can be repeated without fitting: delete a seed's result to do so.
+Models are kept in build, so that scoring can be repeated without fitting: delete a seed's result to do so.
 """
 
 import time
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cells import by_seed, command_line, publish
+from cells import KEPT, by_seed, command_line, publish
 from foreworld.data.plan import Cases, Forecaster, cut
 from foreworld.domains.collect import branch, branch_effects, collect, draw_origins
 from foreworld.domains.glucose import Glucose
@@ -20,7 +20,7 @@ from foreworld.evidence.evaluate import evaluate, origins
 from foreworld.model import WorldModel
 
 RESULTS = Path(__file__).parent / "results" / "glucose"
-MODELS = Path(__file__).parents[1] / "build" / "glucose"
+MODELS = KEPT / "glucose"
 HORIZON, STEPS = 36, (6, 12, 18, 24, 30, 36)  # 5-minute steps
 DAYS, FIRST = 7, 96
 PER_PATIENT = 240

@@ -3,7 +3,7 @@
     python benchmarks/glucose_closed_loop.py             # the missing seeds, then results/glucose_closed_loop.md
     python benchmarks/glucose_closed_loop.py --seeds 0   # one seed
 
-Each seed's model was trained on 24 patients (benchmarks/glucose.py, build/glucose) and controls the other 6, so that
+Each seed's model was trained on 24 patients (benchmarks/glucose.py) and controls the other 6, so that
 five seeds control all thirty. Meals are drawn as by simglucose 0.2.11's `RandomScenario`. The reference is that
 package's tuned basal-bolus `BBController` (target 140 mg/dL), its rule and constants written anew over the vectorised
 simulator: basal u2ss * BW / 6000 U/min; with a meal, carbohydrate / CR plus, above 150 mg/dL, (glucose - 140) / CF
@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from scipy.stats import truncnorm
 
-from cells import by_seed, command_line, publish
+from cells import KEPT, by_seed, command_line, publish
 from foreworld.data.episodes import Episode, Episodes
 from foreworld.domains import glucose_model
 from foreworld.domains.base import derive_seed
@@ -30,7 +30,7 @@ from foreworld.reasoning.plan.icem import ICEM
 from foreworld.reasoning.plan.problem import Task
 
 RESULTS = Path(__file__).parent / "results" / "glucose_closed_loop"
-MODELS = Path(__file__).parents[1] / "build" / "glucose"
+MODELS = KEPT / "glucose"
 STEP, DAY = 5, 288
 EVERY = 6  # Steps between plans: half an hour.
 DAYS_EACH = 3  # Days of each patient and seed.

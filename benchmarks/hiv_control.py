@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from cells import by_seed, cached, command_line, publish
+from cells import KEPT, by_seed, cached, command_line, publish
 from foreworld.data.episodes import Episode, Episodes
 from foreworld.data.scaling import Scale, Scaling
 from foreworld.domains import hiv_model
@@ -33,7 +33,7 @@ from foreworld.reasoning.plan.rollout import Actions, Futures
 from foreworld.reasoning.question import build_plan
 
 RESULTS = Path(__file__).parent / "results" / "hiv_control"
-MODELS = Path(__file__).parents[1] / "build" / "hiv_control"
+MODELS = KEPT / "hiv_control"
 STEPS, DISCOUNT, HORIZON = 200, 0.98, 12
 EPISODES = 2  # of each training patient
 PERIOD = 20  # longest time on, and off, of a periodic schedule
@@ -202,8 +202,8 @@ def report(anchors: dict, exact: dict, cells: list[dict]) -> str:
 def main() -> None:
     seeds = command_line(__doc__).parse_args().seeds
     torch.set_grad_enabled(False)
-    anchors = cached(RESULTS / "open_loop.json", open_loop)
-    exact = cached(RESULTS / "exact.json", lambda: control(exact_planner()))
+    anchors = cached(RESULTS / "open_loop.json", open_loop, learnt=False)
+    exact = cached(RESULTS / "exact.json", lambda: control(exact_planner()), learnt=False)
     publish(RESULTS, report(anchors, exact, by_seed(RESULTS, seeds, run)))
 
 

@@ -13,14 +13,14 @@ from pathlib import Path
 
 import numpy as np
 
-from cells import by_seed, command_line, publish
+from cells import KEPT, by_seed, command_line, publish
 from foreworld.data.episodes import Episodes
 from foreworld.data.plan import Forecaster, Plan
 from foreworld.domains.hiv_trial import ARMS, WEEKS, HivTrial
 from foreworld.model import WorldModel
 
 RESULTS = Path(__file__).parent / "results" / "hiv_trial"
-MODELS = Path(__file__).parents[1] / "build" / "hiv_trial"
+MODELS = KEPT / "hiv_trial"
 NORMAL_95 = 1.96
 MEMBERS = 400
 

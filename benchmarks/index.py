@@ -4,7 +4,7 @@
     python benchmarks/index.py --seeds 0
 
 Everything is fitted once, to 1991-2014, and walks forward through the eight years after that with what was known on
-each day. A seed takes some five minutes on one core; models and the score of every day are kept in build/index, so that
+each day. A seed takes some five minutes on one core; models and the score of every day are kept in build, so that
 a second call goes on where the first stopped.
 """
 
@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
+from cells import KEPT
 from foreworld.data.episodes import Episodes
 from foreworld.data.plan import Forecaster, cut
 from foreworld.domains.index import SPANS, Index
@@ -22,7 +23,7 @@ from foreworld.evidence.metrics import coverage, crps
 from foreworld.model import WorldModel
 
 RESULTS = Path(__file__).parent / "results" / "index"
-BUILD = Path(__file__).parents[1] / "build" / "index"
+BUILD = KEPT / "index"
 STEPS = (1, *SPANS)
 MEMBERS, CHUNK = 500, 100
 BLOCK, DRAWS = 60, 2000  # trading days that are resampled together, and resamples

@@ -7,7 +7,7 @@ A recorded trajectory of an unseen instance is taken back to a moment in it and 
 other actions and with the very chance of the recording: once under a plan drawn at random, once for each intervention
 of the domain. Asked for that truth are `imagine`, which knows the trajectory up to the moment, and `recall`, which
 knows all of it; the bar is an error of at most half of the former's. Between the two stand simpler counterfactuals.
-`linear` is the system of kalman.py. Models are those of domains.py, kept in build/domains; a cell takes two to ten
+`linear` is the system of kalman.py. Models are those of domains.py, kept in build; a cell takes two to ten
 minutes more.
 """
 

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cells import command_line, fill, gather, publish
+from cells import KEPT, command_line, fill, gather, publish
 from foreworld.data.episodes import Episode, Episodes
 from foreworld.domains import sepsis_model as model
 from foreworld.domains.collect import collect
@@ -33,7 +33,7 @@ from foreworld.model import WorldModel
 from foreworld.reasoning.policy_value import PolicyValue, policy_value
 
 RESULTS = Path(__file__).parent / "results" / "sepsis"
-MODELS = Path(__file__).parents[1] / "build" / "sepsis"
+MODELS = KEPT / "sepsis"
 STEPS, EPISODES, HORIZON = 20, 5, 10  # episodes of each of 200 patients
 DISCOUNT, SOFT = 0.99, 0.01
 SEEN = [0, 1, 2, 4, 5]  # all observations but glucose

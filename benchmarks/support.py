@@ -2,9 +2,9 @@
 
     python benchmarks/support.py                       # the missing cells, then benchmarks/results/support.md
     python benchmarks/support.py weather --seeds 0     # some of them
-    python benchmarks/support.py --seeds 0 --small     # a trial of a few minutes, kept in build/support
+    python benchmarks/support.py --seeds 0 --small     # a trial of a few minutes, kept in build
 
-A cell is a domain and a seed. The model is that of benchmarks/domains.py (build/domains), fitted where it is not there.
+A cell is a domain and a seed. The model is that of benchmarks/domains.py (kept in build), fitted where it is not there.
 It is asked about unseen instances of the world that it knows, of the domain's own shifts, and of worlds shifted by
 construction: `sensor noise` (one standard deviation of training on every continuous observation), `sensor offset`
 (three of them) and `all at once` (every action at the largest value of training throughout). All truths come from the
@@ -30,7 +30,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cells import command_line, fill, gather, publish
+from cells import KEPT, command_line, fill, gather, publish
 from domains import MODELS
 from foreworld.data.episodes import Episodes
 from foreworld.data.plan import Cases, cut
@@ -44,7 +44,7 @@ from foreworld.reasoning.support.verdict import GROUNDS
 from foreworld.world.config import FitConfig
 
 RESULTS = Path(__file__).parent / "results" / "support"
-TRIAL = Path(__file__).parents[1] / "build" / "support"
+TRIAL = KEPT / "support"
 NAMES = ("glucose", "tumour", "weather", "anaesthesia")
 CASES, FUTURES, FEW = 300, 8, 100
 STRONG = 2.0

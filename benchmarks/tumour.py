@@ -9,19 +9,18 @@ present volume times all growth to come. Error is 100 RMSE / 1150.35, over all q
 
 The error is that of few large tumours. A patient's day with volume V is asked about with probability V / 100 cm^3, at
 least 1%, and counts inversely: an unbiased estimate of the mean square over all questions of all patients. The floors
-are computed on the same questions. Cells are kept in benchmarks/results/tumour, models in build/tumour.
+are computed on the same questions. Cells are kept in benchmarks/results/tumour, models in build.
 """
 
 import argparse
 import functools
-import json
 import time
 from pathlib import Path
 
 import numpy as np
 from torch import get_num_threads
 
-from cells import cached, publish
+from cells import KEPT, cached, publish, together
 from foreworld.data.episodes import Episode, Episodes
 from foreworld.data.plan import Plan
 from foreworld.data.schema import Schema, Variable
@@ -32,7 +31,7 @@ from foreworld.model import WorldModel
 from tumour_floors import FLOORS, REFERENCE
 
 RESULTS = Path(__file__).parent / "results" / "tumour"
-MODELS = Path(__file__).parents[1] / "build" / "tumour"
+MODELS = KEPT / "tumour"
 TEST_PATIENTS = 1000
 HORIZON = 6
 LARGE, LEAST = 100.0, 0.01  # cm^3, asked about always; smallest probability of being asked about
@@ -201,7 +200,7 @@ def main() -> None:
     for seed, patients, gamma, protocol in grid:
         path = RESULTS / f"{protocol}-gamma{gamma}-{patients}-{seed}.json"
         cached(path, functools.partial(cell, protocol, gamma, patients, seed))
-    publish(RESULTS, report([json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))]))
+    publish(RESULTS, report(together(RESULTS)))
 
 
 if __name__ == "__main__":

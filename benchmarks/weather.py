@@ -5,7 +5,7 @@
 The targets are the eight slow variables themselves; `benchmarks/domains.py` has their energy and their peak. Ridge-VAR
 is ridge-ARX with all of them, their lags and the forcing. A seed trains on four fifths of the atmospheres and is tested
 on the others, under the forcing that the policy had planned and under another one. It takes some ten minutes on one
-core and is kept; models are kept in build/weather.
+core and is kept; models are kept in build.
 """
 
 import time
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cells import by_seed, command_line, publish
+from cells import KEPT, by_seed, command_line, publish
 from foreworld.data.plan import Cases, Forecaster, cut
 from foreworld.domains.analogue import Analogue
 from foreworld.domains.base import split
@@ -25,7 +25,7 @@ from foreworld.model import WorldModel
 from glucose import interval
 
 RESULTS = Path(__file__).parent / "results" / "weather"
-MODELS = Path(__file__).parents[1] / "build" / "weather"
+MODELS = KEPT / "weather"
 LEADS = (1, 2, 5, 10)  # model time units
 STEPS = [round(lead / STEP) for lead in LEADS]
 HORIZON = STEPS[-1]

@@ -57,6 +57,8 @@ CAVEATS = (
     "A linear probe reads whatever a network keeps: 32 numbers in a belief, and as many as its hidden layer in the "
     "state of the recurrent network and of the transformers, which favours these in questions 1 and 2.",
     "Intervals of networks are calibrated on held-out episodes, all by the same method; those of LightGBM are not.",
+    "Every network is trained on a share of histories with noise and with gaps. Noisier sensors and missing values are "
+    "worlds unheard of for the floors alone.",
 )
 
 
