@@ -3,8 +3,9 @@
     python benchmarks/plan_speed.py [--threads 2]    # benchmarks/results/plan_speed.{json,md}
 
 512 candidates x 24 steps x 6 iterations x 5 members (CEM) on the model of `glucose.py --seeds 0`, which is fitted if it
-is not there. The bar is 250 ms on two cores for the whole call: history, search, and the answer from 200 calibrated futures. Wall
-clock is that of the machine as it is; processor time, added over threads, does not depend on who else computes.
+is not there. The bar is 250 ms on two cores for the whole call: history, search, and the answer from 200 calibrated
+futures. Wall clock is that of the machine as it is; processor time, added over threads, does not depend on who else
+computes.
 """
 
 import argparse
