@@ -45,7 +45,7 @@ def cached(path: Path, make: Callable[[], dict], *, learnt: bool = True) -> dict
         made = {"model": age, **make()}
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(made, indent=1) + "\n")
-    return json.loads(path.read_text())
+    return _cell(path)
 
 
 def together(folder: Path, pattern: str = "*.json") -> list[dict]:
@@ -53,7 +53,7 @@ def together(folder: Path, pattern: str = "*.json") -> list[dict]:
     found = []
     for paths in _groups(folder, pattern).values():
         present = [path for path in paths if _present(path)]
-        found += [json.loads(path.read_text()) for path in present or paths]
+        found += [_cell(path) for path in present or paths]
     return found
 
 
@@ -71,6 +71,11 @@ def _present(path: Path) -> bool:
 
 def _age(path: Path) -> int | None:
     return json.loads(path.read_text()).get("model")
+
+
+def _cell(path: Path) -> dict:
+    """What was made, without the stamp."""
+    return {name: value for name, value in json.loads(path.read_text()).items() if name != "model"}
 
 
 def fill(folder: Path, names: Iterable[str], seeds: Iterable[int], run: Callable[[str, int], dict]) -> None:
