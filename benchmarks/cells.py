@@ -97,7 +97,7 @@ def publish(folder: Path, table: str) -> None:
     groups = _groups(folder, "*.json")
     old = [name for name, paths in groups.items() if not any(map(_present, paths))]
     if old:
-        words = "all of this" if len(old) == len(groups) else ", ".join(old)
+        words = "all of this" if len(old) == len(groups) else ", ".join(name or "the seeds" for name in old)
         table = f"{table.rstrip()}\n\nMade by an earlier default model, and to be made again: {words}.\n"
     folder.with_suffix(".md").write_text(table)
     print(table)
