@@ -59,7 +59,7 @@ def members(model: WorldModel, count: int) -> WorldModel:
 
     network = WorldNetwork(model.config.model_copy(update={"members": count}), model.encoding, seed=0)
     network.load_state_dict({name: value[:count] for name, value in model.network.state_dict().items()})
-    beliefs = model.support.beliefs
+    beliefs = model.support.familiar.beliefs
     parts = {field.name: getattr(beliefs, field.name)[:count] for field in fields(beliefs)}
     support = replace(model.support, beliefs=replace(beliefs, **parts))
     return replace(model, network=network.requires_grad_(False), support=support)

@@ -187,7 +187,7 @@ def policy_value(
         flat = returns(rows.reshape(-1, *rows.shape[3:]), acted.reshape(-1, *acted.shape[3:]))
         imagined[:, :, places] = np.clip(flat, low, high).reshape(rows.shape[:3])
         beliefs = encode_now(network, histories, model.encoding)
-        vouched[places] = model.support.familiar(beliefs) & (steps - step <= network.config.horizon)
+        vouched[places] = model.support.known(beliefs) & (steps - step <= network.config.horizon)
     return PolicyValue(low, high, recorded, departure, imagined, vouched)
 
 

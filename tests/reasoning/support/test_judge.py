@@ -20,6 +20,7 @@ from ...simulated import pushed, tiny
 
 DATA = pushed(40, 40, 0)
 NEW = pushed(50, 40, 1)
+LONG = pushed(40, 200, 2)
 
 
 @pytest.fixture(scope="module")
@@ -126,6 +127,44 @@ def test_channels_that_always_agreed_and_do_not_now_are_noticed() -> None:
         assert why.step == 1 and why.times > 1 and "do not hold together" in why.text
 
 
+def test_a_sensor_that_reads_too_high_all_the_time_is_noticed() -> None:
+    """Readings go up and down; each of these is within what training has, and only their mean is not."""
+
+    def noise(data: Episodes, seed: int, by: float) -> Episodes:
+        rng = np.random.default_rng(seed)
+        made = (replace(e, observations=rng.normal(5 + by, 2, e.observations.shape)) for e in data)
+        return Episodes(data.schema, tuple(made))
+
+    fitted = WorldModel.fit(noise(LONG, 0, 0.0), config=tiny(steps=5, cases=400), baselines={}, progress=False)
+    asked_of = cut(LONG, [(index, 150) for index in range(40)], 4)
+    usual, high = (fitted.judge(noise(asked_of.histories, 1, by), asked_of.plan) for by in (0.0, 3.0))
+    assert usual.supported.all(1).mean() > 0.9 and not high.supported.any()
+    for reasons in high.reasons:
+        (why,) = [reason for reason in reasons if reason.ground == "level"]
+        assert why.variable == "level" and "on average, as this history has" in why.text and why.nearest
+
+
+def test_a_strong_action_without_pause_is_noticed() -> None:
+    """Pushes come in short bursts, and each may be as strong as this: a plan of nothing else is not supported."""
+    rng = np.random.default_rng(0)
+
+    def bursts(data: Episodes) -> Episodes:
+        calm = [np.repeat(rng.random((len(e.actions) // 2 + 1, 1)), 2, axis=0)[: len(e.actions)] for e in data]
+        made = (replace(e, actions=a.astype(e.actions.dtype), pending=a[-1]) for e, a in zip(data, calm, strict=True))
+        return Episodes(data.schema, tuple(made))
+
+    small = tiny(steps=5, cases=400, horizon=24)
+    fitted = WorldModel.fit(bursts(LONG), config=small, baselines={}, progress=False)
+    cases = cut(bursts(LONG), [(index, 150) for index in range(40)], 24)
+    usual = fitted.judge(cases.histories, cases.plan)
+    held = fitted.judge(cases.histories, replace(cases.plan, actions=np.full_like(cases.plan.actions, 0.9)))
+    assert usual.supported.all(1).mean() > 0.8
+    assert held.supported[:, :2].mean() > 0.8 and not held.supported[:, -1].any()
+    for reasons in held.reasons:
+        (why,) = [reason for reason in reasons if reason.ground == "load"]
+        assert why.variable == "push" and why.step > 2 and "on average over 24 steps" in why.text and why.nearest
+
+
 def _question(data: Episodes) -> tuple[Episodes, Plan]:
     cases = asked((20,), data)
     return cases.histories, cases.plan
@@ -144,7 +183,7 @@ def test_the_nearest_episodes_are_those_of_the_same_beliefs(model: WorldModel) -
     beliefs = encode_now(model.network, histories, model.encoding)
     near = model.support.neighbours(beliefs)
     assert all(1 <= len(names) <= 3 and set(names) <= {e.id for e in DATA} for names in near)
-    reference = model.support.beliefs
+    reference = model.support.familiar.beliefs
     white = (beliefs - reference.centre) @ reference.whitening
     for row in range(0, 40, 13):
         closest = torch.cdist(white[:, row, None], reference.references)[:, 0].argmin(-1)

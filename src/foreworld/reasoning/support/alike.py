@@ -38,5 +38,5 @@ def imagined_neighbours(
     )
     # [member, draw x episode, step, latent]; every step of every draw is a vote about its episode.
     votes = rolled.unflatten(1, (DRAWS, len(histories))).movedim(2, 1)
-    near = support.beliefs.of(votes.flatten(1, 3)).episodes.unflatten(1, votes.shape[1:4])
+    near = support.familiar.beliefs.of(votes.flatten(1, 3)).episodes.unflatten(1, votes.shape[1:4])
     return nearest_names(near.movedim(1, 0).flatten(1, 3).movedim(1, 0), support.names)

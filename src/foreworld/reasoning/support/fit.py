@@ -16,12 +16,11 @@ from foreworld.data.plan import cut
 from foreworld.data.scaling import Encoding
 from foreworld.reasoning.forecast import encode_now
 from foreworld.reasoning.held_out import only, spread_origins
+from foreworld.reasoning.support.familiar import Familiar
 from foreworld.reasoning.support.hindsight import Hindsight, look_back
 from foreworld.reasoning.support.judge import TAIL, Past, Support, gather, growth, relative, strangeness
 from foreworld.reasoning.support.neighbours import Neighbours
-from foreworld.reasoning.support.overlap import fit_overlap, planned
 from foreworld.reasoning.support.ranks import Ranks
-from foreworld.reasoning.support.readings import distances, fit_readings
 from foreworld.reasoning.support.spread import channels, spread_of
 from foreworld.world.build import Network
 
@@ -50,28 +49,23 @@ def fit_support(
     asked = left_out.argmax(0)
     beliefs = encode_now(network, cases.histories, encoding)
     spread = spread_of(network, beliefs, cases.histories, cases.plan, encoding)
-    familiar = Neighbours.fit(*_training_beliefs(network, encoding, data, held_out, rng), FLOOR)
-    overlap = fit_overlap(data, encoding, rng)
-    readings = fit_readings(data, encoding, np.random.default_rng([seed, 4]))
-    steps = planned(cases.histories, cases.plan, encoding).flatten(0, 1)[None]
-    other = overlap.of(steps, but=torch.from_numpy(whose).repeat_interleave(horizon))
+    nearest = Neighbours.fit(*_training_beliefs(network, encoding, data, held_out, rng), FLOOR)
+    familiar = Familiar.fit(data, encoding, nearest, horizon, seed)
     disagreement = spread.disagreement(spread.honest_share(left_out))
     between = np.maximum(np.sqrt(np.square(disagreement).mean(0)), 1e-6)
     missed = _missed(network, encoding, cases.histories, asked)
     hindsight = Hindsight.fit(missed)
     own = torch.from_numpy(whose)
-    apart = distances(readings, cases.histories, encoding, but=own)
-    past = Past(familiar.of(beliefs, but=own), apart, hindsight.relative(missed))
-    evidence = gather(past, other, disagreement / between)
+    past = Past(*familiar.past(beliefs, cases.histories, encoding, own), hindsight.relative(missed))
+    course = familiar.course(cases.histories, cases.plan, encoding, horizon, own)
+    evidence = gather(past, *course, disagreement / between)
     ranks = Ranks.fit(np.moveaxis(evidence.grounds, 1, 0), TAIL)
     centre, scale = encoding.scaling.of(encoding.schema.targets)
     off = spread.missed(channels((cases.truth - centre) / scale, encoding)[0], asked)
     usual = np.maximum(np.median(evidence.grounds, axis=1), 1e-6)
     weights = _weights(relative(evidence.grounds, usual)[..., -1].T, off)
     support = Support(
-        beliefs=familiar,
-        readings=readings,
-        steps=overlap,
+        familiar=familiar,
         hindsight=hindsight,
         usual=usual,
         weights=weights,

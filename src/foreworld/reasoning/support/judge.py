@@ -11,18 +11,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from foreworld.data.episodes import Episodes
 from foreworld.data.plan import Plan
 from foreworld.data.scaling import Encoding
+from foreworld.reasoning.support.familiar import Familiar
 from foreworld.reasoning.support.hindsight import Hindsight, look_back
-from foreworld.reasoning.support.neighbours import Near, Neighbours
-from foreworld.reasoning.support.overlap import actions_in_range, planned
+from foreworld.reasoning.support.neighbours import Near
+from foreworld.reasoning.support.overlap import actions_in_range
 from foreworld.reasoning.support.ranks import Ranks
-from foreworld.reasoning.support.readings import distances
 from foreworld.reasoning.support.reasons import Evidence, explain, nearest_names
 from foreworld.reasoning.support.spread import spread_of
 from foreworld.reasoning.support.verdict import Verdict
@@ -40,12 +39,13 @@ class Past:
 
     Attributes:
         near: the training beliefs that come nearest.
-        readings: how far the latest rows are from those of training.
+        readings, level: how far the latest rows, and the average one, are from those of training.
         missed: how far off the model was about the last rows, in multiples of what is usual.
     """
 
     near: Near
     readings: Float[np.ndarray, " episode"]
+    level: Float[np.ndarray, " episode"]
     missed: Float[np.ndarray, "episode statistic channel"]
 
 
@@ -54,7 +54,7 @@ class Support:
     """What held-out questions look like, and the training data that new ones are compared with.
 
     Attributes:
-        beliefs, readings, steps: rows of training: beliefs by member, observations, and steps of action.
+        familiar: rows of training.
         hindsight: how well held-out histories were foretold.
         usual, weights: median of each ground, and how the error grows with it: (ground / usual) ** weight.
         between, error: usual disagreement, and usual error that forecasts let expect, scaled units.
@@ -63,9 +63,7 @@ class Support:
         names: of the training episodes.
     """
 
-    beliefs: Neighbours
-    readings: Neighbours
-    steps: Neighbours
+    familiar: Familiar
     hindsight: Hindsight
     usual: Float[np.ndarray, "ground step"]
     weights: Float[np.ndarray, " ground"]
@@ -83,7 +81,7 @@ class Support:
     def look_back(self, network: Network, encoding: Encoding, beliefs: Tensor, histories: Episodes) -> Past:
         """What is known of histories before there is a plan; arguments as for `judge`."""
         missed = self.hindsight.relative(look_back(network, encoding, histories).mean(0))
-        return Past(self.beliefs.of(beliefs), distances(self.readings, histories, encoding), missed)
+        return Past(*self.familiar.past(beliefs, histories, encoding), missed)
 
     def judge(
         self,
@@ -108,20 +106,20 @@ class Support:
         spread = spread_of(network, beliefs, histories, plan, encoding, drawn)
         evidence = gather(
             past,
-            self.steps.of(planned(histories, plan, encoding).flatten(0, 1)[None]),
+            *self.familiar.course(histories, plan, encoding, self.horizon),
             spread.disagreement() / self.between[self._calibrated(plan.horizon)],
         )
         return self._decide(evidence, encoding, histories, plan)
 
-    def familiar(self, beliefs: Float[Tensor, "member episode latent"]) -> Bool[np.ndarray, " episode"]:
+    def known(self, beliefs: Float[Tensor, "member episode latent"]) -> Bool[np.ndarray, " episode"]:
         """Whether histories alone, whatever is done next, are like those of training."""
-        near = self.beliefs.of(beliefs)
+        near = self.familiar.beliefs.of(beliefs)
         grounds = np.stack([near.distance.mean(0).numpy(), near.norm.mean(0).numpy()])
         return np.all(grounds <= self._borders(np.zeros(1, int))[:2], axis=0)
 
     def neighbours(self, beliefs: Float[Tensor, "member episode latent"]) -> tuple[tuple[str | int, ...], ...]:
         """Names of the training episodes that come nearest to each of some beliefs, encoded or imagined."""
-        return nearest_names(self.beliefs.of(beliefs).episodes, self.names)
+        return nearest_names(self.familiar.beliefs.of(beliefs).episodes, self.names)
 
     def _decide(self, evidence: Evidence, encoding: Encoding, histories: Episodes, plan: Plan) -> Verdict:
         step = self._calibrated(plan.horizon)
@@ -151,12 +149,7 @@ class Support:
 
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Everything fitted: arrays, and a dictionary that JSON takes."""
-        arrays = {
-            f"{name}.{field}": value.numpy()
-            for name, part in (("beliefs", self.beliefs), ("readings", self.readings), ("steps", self.steps))
-            for field, value in vars(part).items()
-        }
-        arrays |= {
+        arrays = self.familiar.state() | {
             "between": self.between,
             "error": self.error,
             "hindsight": self.hindsight.usual,
@@ -169,15 +162,8 @@ class Support:
     @classmethod
     def from_state(cls, arrays: dict[str, np.ndarray], settings: dict[str, Any]) -> "Support":
         """The inverse of `state`."""
-
-        def neighbours(name: str) -> Neighbours:
-            fields = ("centre", "whitening", "references", "episode")
-            return Neighbours(*(torch.from_numpy(arrays[f"{name}.{field}"]) for field in fields))
-
         return cls(
-            beliefs=neighbours("beliefs"),
-            readings=neighbours("readings"),
-            steps=neighbours("steps"),
+            familiar=Familiar.from_state(arrays),
             hindsight=Hindsight(arrays["hindsight"]),
             usual=arrays["usual"],
             weights=arrays["weights"],
@@ -192,6 +178,7 @@ class Support:
 def gather(
     past: Past,
     steps: Near,
+    load: Near,
     disagreement: Float[np.ndarray, "episode step target"],
 ) -> Evidence:
     """All grounds in one shape: each step counts with the ones before it, the largest so far."""
@@ -201,9 +188,11 @@ def gather(
         past.near.distance.mean(0).numpy()[:, None] * constant,
         past.near.norm.mean(0).numpy()[:, None] * constant,
         past.readings[:, None] * constant,
+        past.level[:, None] * constant,
         past.missed.max((1, 2))[:, None] * constant,
         disagreement.max(-1),
         steps.distance[0].unflatten(0, shape).numpy(),
+        load.distance[0].unflatten(0, shape).numpy(),
     ]
     return Evidence(
         grounds=np.maximum.accumulate(np.stack(grounds).astype(np.float64), axis=-1),
@@ -211,6 +200,7 @@ def gather(
         disagreement=disagreement,
         near=past.near.episodes,
         near_steps=steps.episodes[0].unflatten(0, shape),
+        near_load=load.episodes[0].unflatten(0, shape),
     )
 
 

@@ -22,7 +22,7 @@ FLOOR = 1e-4  # Directions in which rows hardly vary are what gives a sensor awa
 
 def fit_readings(data: Episodes, encoding: Encoding, rng: np.random.Generator) -> Neighbours:
     """A sample of the rows of training."""
-    return Neighbours.sample([_known(episode, encoding) for episode in data], FLOOR, rng)
+    return Neighbours.sample([known_rows(episode, encoding) for episode in data], FLOOR, rng)
 
 
 def distances(
@@ -38,14 +38,14 @@ def distances(
     """
     rows = []
     for history in histories:
-        latest = _known(history, encoding)[-LATEST:]
+        latest = known_rows(history, encoding)[-LATEST:]
         rows.append(np.concatenate([np.repeat(latest[:1], LATEST - len(latest), axis=0), latest]))
     skip = None if but is None else but.repeat_interleave(LATEST)
     found = known.of(torch.from_numpy(np.concatenate(rows))[None], but=skip)
     return found.distance[0].unflatten(0, (len(rows), LATEST)).mean(1).numpy()
 
 
-def _known(episode: Episode, encoding: Encoding) -> Float[np.ndarray, "row value"]:
+def known_rows(episode: Episode, encoding: Encoding) -> Float[np.ndarray, "row value"]:
     """Scaled values, of categories an indicator for each label; the last known one where missing, or else the usual."""
     width = sum(variable.width for variable in encoding.schema.observations)
     return encoding(last_seen(episode.observations)[0], "observation")[:, :width]

@@ -27,7 +27,8 @@ class Evidence:
         grounds: in the order of GROUNDS, each step with the ones before it.
         missed: what came of the history against what was foretold, as a multiple of what is usual.
         disagreement: of the members, as a multiple of what is usual.
-        near, near_steps: training episodes that come nearest to the history, for each member, and to each step.
+        near, near_steps, near_load: training episodes that come nearest to the history, for each member, to each step,
+            and to what is done on average up to it.
     """
 
     grounds: Float[np.ndarray, "ground episode step"]
@@ -35,6 +36,7 @@ class Evidence:
     disagreement: Float[np.ndarray, "episode step target"]
     near: Int[Tensor, "member episode neighbour"]
     near_steps: Int[Tensor, "episode step neighbour"]
+    near_load: Int[Tensor, "episode step neighbour"]
 
 
 def nearest_names(
@@ -66,7 +68,13 @@ def explain(
             for ground, ratio in zip(GROUNDS, times[:, episode, :horizon], strict=True):
                 if (ratio > 1).any():
                     step = int(np.argmax(ratio > 1))
-                    variable, text, near = _tell(ground, step, evidence, names, encoding, history, episode, plan)
+                    if ground == "load":
+                        done = np.concatenate([history.actions, plan.actions[episode, : step + 1]])[-horizon:]
+                        variable, value = _odd_mean(done, histories.schema.actions, encoding)
+                        text = f"no training episode has {value} on average over {len(done)} steps"
+                        near = _frequent(evidence.near_load[episode, step].tolist(), names)
+                    else:
+                        variable, text, near = _tell(ground, step, evidence, names, encoding, history, episode, plan)
                     far = f"{text}, {ratio.max():.2g} times the limit"
                     near_text = f"; nearest: {', '.join(map(str, near))}" if near else ""
                     reasons.append(Reason(ground, step + 1, variable, float(ratio.max()), far + near_text, near))
@@ -124,13 +132,16 @@ def _tell(
         shown = ", ".join(doses[:4]) + (", ..." if len(doses) > 4 else "")
         text = f"no training episode has {shown} at step {step + 1} after the actions before it"
         return _odd_action(plan.actions[episode, step], encoding), text, near
+    near = nearest_names(evidence.near[:, episode, None], names)[0]
+    if ground == "level":
+        variable, value = _odd_mean(history.observations, encoding.schema.observations, encoding)
+        return variable, f"no training episode has {value} on average, as this history has", near
     variable, value = _odd_observation(history, encoding)
     what = {
         "history": "the history is like none of training",
         "norm": "the history is far from the average one",
         "readings": "the last rows of the history do not hold together as those of training do",
     }[ground]
-    near = nearest_names(evidence.near[:, episode, None], names)[0]
     return variable, f"{what}, most of all in {value}" if variable else what, near
 
 
@@ -156,6 +167,21 @@ def _odd_action(actions: Float[np.ndarray, " action"], encoding: Encoding) -> st
     centre, scale = encoding.scaling.of(variables)
     away = np.nan_to_num(np.abs(actions - centre) / scale)
     return variables[int(away.argmax())].name if variables else ""
+
+
+def _odd_mean(
+    rows: Float[np.ndarray, "row variable"], variables: tuple[Variable, ...], encoding: Encoding
+) -> tuple[str, str]:
+    """The variable whose mean is most deviations from the usual one; of categories, none. Its name, and the mean."""
+    known = np.isfinite(rows)
+    mean = np.where(known, rows, 0.0).sum(0) / np.maximum(known.sum(0), 1)
+    centre, scale = encoding.scaling.of(variables)
+    ordered = np.array([variable.kind != "categorical" for variable in variables], bool)
+    away = np.where(ordered & known.any(0), np.abs(mean - centre) / scale, 0.0)
+    if not away.any():
+        return "", "these categories"
+    place = int(away.argmax())
+    return variables[place].name, _value(variables[place], mean[place])
 
 
 def _value(variable: Variable, value: float) -> str:

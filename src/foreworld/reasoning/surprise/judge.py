@@ -121,4 +121,4 @@ def _supported(support: Support, looks: Looks, data: Episodes, encoding: Encodin
     actions = np.concatenate([episode.actions for episode in data])[None]
     time = np.zeros((1, actions.shape[1]))
     inside = actions_in_range(data, Plan(time, actions, np.zeros((*time.shape, 0))), encoding.scaling)[0]
-    return support.familiar(looks.before) & inside
+    return support.known(looks.before) & inside
