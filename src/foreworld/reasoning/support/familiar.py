@@ -3,16 +3,15 @@
 from dataclasses import dataclass, fields
 
 import numpy as np
-import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from foreworld.data.episodes import Episodes
 from foreworld.data.plan import Plan
 from foreworld.data.scaling import Encoding
-from foreworld.reasoning.support.lasting import fit_level, fit_load, level_of, load_of
+from foreworld.reasoning.support.lasting import Means, fit_level, fit_load, near_level, near_load
 from foreworld.reasoning.support.neighbours import Near, Neighbours
-from foreworld.reasoning.support.overlap import fit_overlap, planned
+from foreworld.reasoning.support.overlap import planned
 from foreworld.reasoning.support.readings import distances, fit_readings
 
 
@@ -28,20 +27,22 @@ class Familiar:
 
     beliefs: Neighbours
     readings: Neighbours
-    level: Neighbours
+    level: Means
     steps: Neighbours
-    load: Neighbours
+    load: Means
 
     @classmethod
-    def fit(cls, data: Episodes, encoding: Encoding, beliefs: Neighbours, horizon: int, seed: int) -> "Familiar":
-        """Samples of the rows of all episodes, beside beliefs that are there."""
-        rng = [np.random.default_rng([seed, stream]) for stream in (4, 6, 7, 8)]
+    def fit(
+        cls, data: Episodes, encoding: Encoding, horizon: int, seed: int, *, beliefs: Neighbours, steps: Neighbours
+    ) -> "Familiar":
+        """Samples of the readings, and of what lasted, of all episodes, beside beliefs and steps that are there."""
+        rng = [np.random.default_rng([seed, stream]) for stream in (4, 6, 7)]
         return cls(
             beliefs=beliefs,
             readings=fit_readings(data, encoding, rng[0]),
             level=fit_level(data, encoding, rng[1]),
-            steps=fit_overlap(data, encoding, rng[2]),
-            load=fit_load(data, encoding, horizon, rng[3]),
+            steps=steps,
+            load=fit_load(data, encoding, horizon, rng[2]),
         )
 
     def past(
@@ -58,7 +59,7 @@ class Familiar:
             histories, encoding: of the questions, and of the model.
             but: an episode that does not count, for each history.
         """
-        level = self.level.of(level_of(histories, encoding)[None], but=but).distance[0].numpy()
+        level = near_level(self.level, histories, encoding, but).distance[0].numpy()
         return self.beliefs.of(beliefs, but=but), distances(self.readings, histories, encoding, but=but), level
 
     def course(
@@ -72,22 +73,16 @@ class Familiar:
         """How near the steps of plans come, and what is done on average over so many; rows are steps of episodes."""
         each = None if but is None else but.repeat_interleave(plan.horizon)
         steps = self.steps.of(planned(histories, plan, encoding).flatten(0, 1)[None], but=each)
-        return steps, self.load.of(load_of(histories, plan, encoding, span).flatten(0, 1)[None], but=each)
+        return steps, near_load(self.load, histories, plan, encoding, span, each)
 
     def state(self) -> dict[str, np.ndarray]:
         """Everything, by name."""
-        return {
-            f"{part.name}.{row}": value.numpy()
-            for part in fields(self)
-            for row, value in vars(getattr(self, part.name)).items()
-        }
+        parts = (getattr(self, part.name).state(part.name) for part in fields(self))
+        return {name: value for part in parts for name, value in part.items()}
 
     @classmethod
     def from_state(cls, arrays: dict[str, np.ndarray]) -> "Familiar":
         """The inverse of `state`; arrays of other names are left alone."""
-        return cls(
-            *(
-                Neighbours(*(torch.from_numpy(arrays[f"{part.name}.{row.name}"]) for row in fields(Neighbours)))
-                for part in fields(cls)
-            )
-        )
+        beliefs, readings, steps = (Neighbours.from_state(arrays, name) for name in ("beliefs", "readings", "steps"))
+        level, load = (Means.from_state(arrays, name) for name in ("level", "load"))
+        return cls(beliefs, readings, level, steps, load)

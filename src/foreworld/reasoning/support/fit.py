@@ -18,8 +18,9 @@ from foreworld.reasoning.forecast import encode_now
 from foreworld.reasoning.held_out import only, spread_origins
 from foreworld.reasoning.support.familiar import Familiar
 from foreworld.reasoning.support.hindsight import Hindsight, look_back
-from foreworld.reasoning.support.judge import TAIL, Past, Support, gather, growth, relative, strangeness
+from foreworld.reasoning.support.judge import LEARNT, TAIL, Past, Support, gather, growth, relative, strangeness
 from foreworld.reasoning.support.neighbours import Neighbours
+from foreworld.reasoning.support.overlap import fit_overlap
 from foreworld.reasoning.support.ranks import Ranks
 from foreworld.reasoning.support.spread import channels, spread_of
 from foreworld.world.build import Network
@@ -50,7 +51,8 @@ def fit_support(
     beliefs = encode_now(network, cases.histories, encoding)
     spread = spread_of(network, beliefs, cases.histories, cases.plan, encoding)
     nearest = Neighbours.fit(*_training_beliefs(network, encoding, data, held_out, rng), FLOOR)
-    familiar = Familiar.fit(data, encoding, nearest, horizon, seed)
+    steps = fit_overlap(data, encoding, rng)
+    familiar = Familiar.fit(data, encoding, horizon, seed, beliefs=nearest, steps=steps)
     disagreement = spread.disagreement(spread.honest_share(left_out))
     between = np.maximum(np.sqrt(np.square(disagreement).mean(0)), 1e-6)
     missed = _missed(network, encoding, cases.histories, asked)
@@ -62,7 +64,7 @@ def fit_support(
     ranks = Ranks.fit(np.moveaxis(evidence.grounds, 1, 0), TAIL)
     centre, scale = encoding.scaling.of(encoding.schema.targets)
     off = spread.missed(channels((cases.truth - centre) / scale, encoding)[0], asked)
-    usual = np.maximum(np.median(evidence.grounds, axis=1), 1e-6)
+    usual = np.maximum(np.median(evidence.grounds[:LEARNT], axis=1), 1e-6)
     weights = _weights(relative(evidence.grounds, usual)[..., -1].T, off)
     support = Support(
         familiar=familiar,

@@ -24,10 +24,11 @@ from foreworld.reasoning.support.overlap import actions_in_range
 from foreworld.reasoning.support.ranks import Ranks
 from foreworld.reasoning.support.reasons import Evidence, explain, nearest_names
 from foreworld.reasoning.support.spread import spread_of
-from foreworld.reasoning.support.verdict import Verdict
+from foreworld.reasoning.support.verdict import GROUNDS, Verdict
 from foreworld.world.build import Network
 
 ALARM = 0.025  # Share of held-out questions that would be called unsupported; of new ones up to twice as many are.
+LEARNT = len(GROUNDS) - 2  # Grounds that errors grow with: held-out questions last as training did.
 FARTHEST = 4.0  # Logarithm of how strange a question is at most, where its error is told.
 WIDEST = 5.0  # Times as wide, or as narrow, as its networks say can a forecast become.
 TAIL = 4.0  # Beyond the largest evidence of held-out questions, p falls with this power of it.
@@ -56,7 +57,8 @@ class Support:
     Attributes:
         familiar: rows of training.
         hindsight: how well held-out histories were foretold.
-        usual, weights: median of each ground, and how the error grows with it: (ground / usual) ** weight.
+        usual, weights: median of each of the first LEARNT grounds, and how the error grows with it:
+            (ground / usual) ** weight.
         between, error: usual disagreement, and usual error that forecasts let expect, scaled units.
         ranks: of each ground, by step.
         together: of 1 / smallest p of all grounds, by step.
@@ -65,8 +67,8 @@ class Support:
 
     familiar: Familiar
     hindsight: Hindsight
-    usual: Float[np.ndarray, "ground step"]
-    weights: Float[np.ndarray, " ground"]
+    usual: Float[np.ndarray, "learnt step"]
+    weights: Float[np.ndarray, " learnt"]
     between: Float[np.ndarray, "step target"]
     error: Float[np.ndarray, "step target"]
     ranks: Ranks
@@ -188,10 +190,10 @@ def gather(
         past.near.distance.mean(0).numpy()[:, None] * constant,
         past.near.norm.mean(0).numpy()[:, None] * constant,
         past.readings[:, None] * constant,
-        past.level[:, None] * constant,
         past.missed.max((1, 2))[:, None] * constant,
         disagreement.max(-1),
         steps.distance[0].unflatten(0, shape).numpy(),
+        past.level[:, None] * constant,
         load.distance[0].unflatten(0, shape).numpy(),
     ]
     return Evidence(
@@ -205,16 +207,16 @@ def gather(
 
 
 def relative(
-    grounds: Float[np.ndarray, "ground episode step"], usual: Float[np.ndarray, "ground step"]
-) -> Float[np.ndarray, "ground episode step"]:
-    """Logarithms, zero where all is as usual; of bounded size, as nothing was learnt far outside."""
-    return np.clip(np.log(np.maximum(grounds, 1e-6) / usual[:, None]), -FARTHEST, FARTHEST)
+    grounds: Float[np.ndarray, "ground episode step"], usual: Float[np.ndarray, "learnt step"]
+) -> Float[np.ndarray, "learnt episode step"]:
+    """Logarithms of the first grounds, zero where all is as usual; bounded, as nothing was learnt far outside."""
+    return np.clip(np.log(np.maximum(grounds[:LEARNT], 1e-6) / usual[:, None]), -FARTHEST, FARTHEST)
 
 
 def growth(
     grounds: Float[np.ndarray, "ground episode step"],
-    usual: Float[np.ndarray, "ground step"],
-    weights: Float[np.ndarray, " ground"],
+    usual: Float[np.ndarray, "learnt step"],
+    weights: Float[np.ndarray, " learnt"],
 ) -> Float[np.ndarray, "episode step"]:
     """The error as a multiple of what the forecast says: product of (ground / usual) ** weight, at most WIDEST."""
     return np.exp(np.einsum("ges,g->es", relative(grounds, usual), weights)).clip(1 / WIDEST, WIDEST)

@@ -6,7 +6,7 @@ two measures, as either is blind where the other sees: the distance to the neare
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -69,6 +69,15 @@ class Neighbours:
         every = np.concatenate(rows)
         kept = np.sort(rng.permutation(len(every))[:REFERENCES])
         return cls.fit(torch.from_numpy(every[kept])[None], torch.from_numpy(episode[kept])[None], floor)
+
+    def state(self, name: str) -> dict[str, np.ndarray]:
+        """Everything, by name."""
+        return {f"{name}.{part.name}": getattr(self, part.name).numpy() for part in fields(Neighbours)}
+
+    @classmethod
+    def from_state(cls, arrays: dict[str, np.ndarray], name: str) -> "Neighbours":
+        """The inverse of `state`; arrays of other names are left alone."""
+        return cls(*(torch.from_numpy(arrays[f"{name}.{part.name}"]) for part in fields(Neighbours)))
 
     def of(self, rows: Float[Tensor, "group row value"], but: Int[Tensor, " row"] | None = None) -> Near:
         """Look rows up.
