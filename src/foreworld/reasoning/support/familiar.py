@@ -1,6 +1,6 @@
-"""The rows of training that questions are held against: beliefs, readings and actions, and what lasted of these."""
+"""What of training questions are held against: rows of beliefs, readings and actions, and what lasted of these."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -9,7 +9,7 @@ from torch import Tensor
 from foreworld.data.episodes import Episodes
 from foreworld.data.plan import Plan
 from foreworld.data.scaling import Encoding
-from foreworld.reasoning.support.lasting import Means, fit_level, fit_load, near_level, near_load
+from foreworld.reasoning.support.lasting import Means, fit_level, fit_load, level_of, load_of
 from foreworld.reasoning.support.neighbours import Near, Neighbours
 from foreworld.reasoning.support.overlap import planned
 from foreworld.reasoning.support.readings import distances, fit_readings
@@ -17,11 +17,11 @@ from foreworld.reasoning.support.readings import distances, fit_readings
 
 @dataclass(frozen=True)
 class Familiar:
-    """What is looked up, each in rows of its own.
+    """Training as questions see it.
 
     Attributes:
         beliefs: of each member.
-        readings, level: observations, and what they were on average (`foreworld.reasoning.support.lasting`).
+        readings, level: observations, and what they were on average.
         steps, load: actions with those before them, and what was done on average.
     """
 
@@ -35,14 +35,13 @@ class Familiar:
     def fit(
         cls, data: Episodes, encoding: Encoding, horizon: int, seed: int, *, beliefs: Neighbours, steps: Neighbours
     ) -> "Familiar":
-        """Samples of the readings, and of what lasted, of all episodes, beside beliefs and steps that are there."""
-        rng = [np.random.default_rng([seed, stream]) for stream in (4, 6, 7)]
+        """Readings, and what lasted, of all episodes, beside beliefs and steps that are there."""
         return cls(
             beliefs=beliefs,
-            readings=fit_readings(data, encoding, rng[0]),
-            level=fit_level(data, encoding, rng[1]),
+            readings=fit_readings(data, encoding, np.random.default_rng([seed, 4])),
+            level=fit_level(data, encoding),
             steps=steps,
-            load=fit_load(data, encoding, horizon, rng[2]),
+            load=fit_load(data, encoding, horizon),
         )
 
     def past(
@@ -51,16 +50,16 @@ class Familiar:
         histories: Episodes,
         encoding: Encoding,
         but: Int[Tensor, " episode"] | None = None,
-    ) -> tuple[Near, Float[np.ndarray, " episode"], Float[np.ndarray, " episode"]]:
-        """How near histories come in beliefs, in their latest rows and on average.
+    ) -> tuple[Near, Float[np.ndarray, " episode"], Float[np.ndarray, "episode reading"]]:
+        """How near histories come in beliefs and in their latest rows, and how unusual they are on average.
 
         Args:
             beliefs: of the histories, as `encode_now` gives them.
             histories, encoding: of the questions, and of the model.
-            but: an episode that does not count, for each history.
+            but: an episode whose rows do not count, for each history.
         """
-        level = near_level(self.level, histories, encoding, but).distance[0].numpy()
-        return self.beliefs.of(beliefs, but=but), distances(self.readings, histories, encoding, but=but), level
+        near = self.beliefs.of(beliefs, but=but)
+        return near, distances(self.readings, histories, encoding, but=but), level_of(self.level, histories, encoding)
 
     def course(
         self,
@@ -69,15 +68,15 @@ class Familiar:
         encoding: Encoding,
         span: int,
         but: Int[Tensor, " episode"] | None = None,
-    ) -> tuple[Near, Near]:
-        """How near the steps of plans come, and what is done on average over so many; rows are steps of episodes."""
+    ) -> tuple[Near, Float[np.ndarray, "episode step dose"]]:
+        """How near the steps of plans come, in rows of one episode after the other, and what they are on average."""
         each = None if but is None else but.repeat_interleave(plan.horizon)
         steps = self.steps.of(planned(histories, plan, encoding).flatten(0, 1)[None], but=each)
-        return steps, near_load(self.load, histories, plan, encoding, span, each)
+        return steps, load_of(self.load, histories, plan, encoding, span)
 
     def state(self) -> dict[str, np.ndarray]:
         """Everything, by name."""
-        parts = (getattr(self, part.name).state(part.name) for part in fields(self))
+        parts = (part.state(name) for name, part in vars(self).items())
         return {name: value for part in parts for name, value in part.items()}
 
     @classmethod

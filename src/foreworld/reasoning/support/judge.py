@@ -40,13 +40,14 @@ class Past:
 
     Attributes:
         near: the training beliefs that come nearest.
-        readings, level: how far the latest rows, and the average one, are from those of training.
+        readings: how far the latest rows are from those of training.
+        level: how many deviations the readings are from the usual ones on average.
         missed: how far off the model was about the last rows, in multiples of what is usual.
     """
 
     near: Near
     readings: Float[np.ndarray, " episode"]
-    level: Float[np.ndarray, " episode"]
+    level: Float[np.ndarray, "episode reading"]
     missed: Float[np.ndarray, "episode statistic channel"]
 
 
@@ -55,7 +56,7 @@ class Support:
     """What held-out questions look like, and the training data that new ones are compared with.
 
     Attributes:
-        familiar: rows of training.
+        familiar: what training was like.
         hindsight: how well held-out histories were foretold.
         usual, weights: median of each of the first LEARNT grounds, and how the error grows with it:
             (ground / usual) ** weight.
@@ -180,7 +181,7 @@ class Support:
 def gather(
     past: Past,
     steps: Near,
-    load: Near,
+    load: Float[np.ndarray, "episode step dose"],
     disagreement: Float[np.ndarray, "episode step target"],
 ) -> Evidence:
     """All grounds in one shape: each step counts with the ones before it, the largest so far."""
@@ -193,8 +194,8 @@ def gather(
         past.missed.max((1, 2))[:, None] * constant,
         disagreement.max(-1),
         steps.distance[0].unflatten(0, shape).numpy(),
-        past.level[:, None] * constant,
-        load.distance[0].unflatten(0, shape).numpy(),
+        past.level.max(-1, initial=0.0)[:, None] * constant,
+        load.max(-1, initial=0.0),
     ]
     return Evidence(
         grounds=np.maximum.accumulate(np.stack(grounds).astype(np.float64), axis=-1),
@@ -202,7 +203,8 @@ def gather(
         disagreement=disagreement,
         near=past.near.episodes,
         near_steps=steps.episodes[0].unflatten(0, shape),
-        near_load=load.episodes[0].unflatten(0, shape),
+        level=past.level,
+        load=load,
     )
 
 

@@ -1,132 +1,108 @@
 """Is it that it lasts? A sensor that reads too high all day, an action that is at its limit without pause.
 
-Each of their rows is ordinary; that all of them are so is not. So means are looked up beside rows: of what was seen,
-from the first row of a history on, and of what is done, over as many steps as the model looks ahead.
+Each of their rows is ordinary; that all of them are so is not. So means are judged beside rows: of what was seen, from
+the first row of a history on, and of what is done, over as many steps as the model looks ahead. One mean is as strange
+as the variable in it that is most deviations from its usual value.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from jaxtyping import Float, Int
-from torch import Tensor
 
 from foreworld.data.episodes import Episodes
 from foreworld.data.plan import Plan
 from foreworld.data.scaling import Encoding
-from foreworld.reasoning.support.neighbours import Near, Neighbours
 from foreworld.reasoning.support.readings import known_rows
 
-FLOOR = 1e-2  # Directions in which means hardly vary are not blown up.
 LEAST = 1e-3  # Smallest deviation of a mean, scaled.
-NEAR = 0.25  # Deviations: what comes nearer is as near as can be. Means of few levels are met exactly, or a little off.
 
-Row = Float[np.ndarray, "row value"]
-Doublings = Float[np.ndarray, "doubling value"]
+Rows = Float[np.ndarray, "row value"]
 
 
 @dataclass(frozen=True)
 class Means:
-    """Means of rows of training, comparable whatever their number: one of few rows varies more than one of many.
+    """How means of rows vary in training, by their number: one of few rows varies more than one of many.
 
     Attributes:
-        centre: of all rows.
-        usual: deviation from it of means of 1, 2, 4, ... rows.
-        known: means of training, in these deviations.
+        centre: mean of all rows.
+        counts: 1, 2, 4, ... rows, and the most that a mean is taken over.
+        usual: deviation from the centre of means of so many rows.
     """
 
-    centre: Float[Tensor, " value"]
-    usual: Float[Tensor, "doubling value"]
-    known: Neighbours
+    centre: Float[np.ndarray, " value"]
+    counts: Int[np.ndarray, " count"]
+    usual: Float[np.ndarray, "count value"]
 
     @classmethod
-    def fit(cls, rows: Sequence[Row], span: int, rng: np.random.Generator) -> "Means":
-        """From a sample of the means over the last `span` rows, or of all before where these are fewer."""
-        centre = np.concatenate(rows).mean(0)
-        longest = min(span, max(int(np.median([len(part) for part in rows])), 1))  # Of which there are many.
-        usual = np.stack([_deviation(rows, centre, 2**power) for power in range(longest.bit_length())])
-        means = (_means(part, span) for part in rows)
-        known = [_in_deviations(mean, count, centre, usual) for mean, count in means]
-        return cls(torch.from_numpy(centre), torch.from_numpy(usual), Neighbours.sample(known, FLOOR, rng))
+    def fit(cls, rows: Sequence[Rows], span: int) -> "Means":
+        """From means over the last `span` rows of each part, or of all where these are fewer."""
+        longest = min(span, max(int(np.median([len(part) for part in rows])), 1))  # Of more there are few.
+        counts = np.array([2**power for power in range(longest.bit_length()) if 2**power < longest] + [longest])
+        centre = np.concatenate(rows).mean(0, dtype=np.float64)
+        return cls(centre, counts, np.stack([_deviation(rows, centre, count) for count in counts.tolist()]))
 
-    def of(
-        self,
-        means: Float[np.ndarray, "asked value"],
-        counts: Int[np.ndarray, " asked"],
-        but: Int[Tensor, " asked"] | None = None,
-    ) -> Near:
-        """Look means up.
-
-        Args:
-            means: as they are.
-            counts: rows that each is of.
-            but: an episode that does not count, for each of them.
-        """
-        rows = _in_deviations(means, counts, self.centre.numpy(), self.usual.numpy())
-        near = self.known.of(torch.from_numpy(rows)[None], but=but)
-        return Near(near.distance.clamp_min(NEAR), near.norm, near.episodes)
+    def strange(
+        self, means: Float[np.ndarray, "asked value"], counts: Int[np.ndarray, " asked"]
+    ) -> Float[np.ndarray, "asked value"]:
+        """How many deviations each mean, which is of so many rows, is from the centre."""
+        place = np.interp(np.log(counts), np.log(self.counts), np.arange(len(self.counts)))
+        low, share = np.floor(place).astype(int), (place % 1)[:, None]
+        high = np.minimum(low + 1, len(self.counts) - 1)
+        usual = self.usual[low] * (1 - share) + self.usual[high] * share
+        return np.abs(means - self.centre) / usual
 
     def state(self, name: str) -> dict[str, np.ndarray]:
         """Everything, by name."""
-        own = {f"{name}.centre": self.centre.numpy(), f"{name}.usual": self.usual.numpy()}
-        return own | self.known.state(f"{name}.known")
+        return {f"{name}.{part}": value for part, value in vars(self).items()}
 
     @classmethod
     def from_state(cls, arrays: dict[str, np.ndarray], name: str) -> "Means":
         """The inverse of `state`; arrays of other names are left alone."""
-        centre, usual = (torch.from_numpy(arrays[f"{name}.{part}"]) for part in ("centre", "usual"))
-        return cls(centre, usual, Neighbours.from_state(arrays, f"{name}.known"))
+        return cls(*(arrays[f"{name}.{part}"] for part in ("centre", "counts", "usual")))
 
 
-def fit_level(data: Episodes, encoding: Encoding, rng: np.random.Generator) -> Means:
-    """What the readings of training were on average, from the first row to any later one."""
+def fit_level(data: Episodes, encoding: Encoding) -> Means:
+    """What readings were on average, from the first row to any later one."""
     rows = [known_rows(episode, encoding) for episode in data]
-    return Means.fit(rows, max(map(len, rows)), rng)
+    return Means.fit(rows, max(map(len, rows)))
 
 
-def near_level(level: Means, histories: Episodes, encoding: Encoding, but: Int[Tensor, " episode"] | None) -> Near:
-    """How near the readings of histories come, on average over the whole of each."""
+def level_of(level: Means, histories: Episodes, encoding: Encoding) -> Float[np.ndarray, "episode reading"]:
+    """How many deviations the readings of each history are from the usual ones, on average."""
     rows = [known_rows(history, encoding) for history in histories]
-    return level.of(np.stack([part.mean(0) for part in rows]), np.array([len(part) for part in rows]), but)
+    return level.strange(np.stack([part.mean(0) for part in rows]), np.array([len(part) for part in rows]))
 
 
-def fit_load(data: Episodes, encoding: Encoding, span: int, rng: np.random.Generator) -> Means:
-    """What was done on average over so many steps of training."""
-    return Means.fit([_scaled(episode.actions, encoding) for episode in data], span, rng)
+def fit_load(data: Episodes, encoding: Encoding, span: int) -> Means:
+    """What was done on average over so many steps."""
+    return Means.fit([_scaled(episode.actions, encoding) for episode in data], span)
 
 
-def near_load(
-    load: Means, histories: Episodes, plan: Plan, encoding: Encoding, span: int, but: Int[Tensor, " row"] | None
-) -> Near:
-    """How near comes what has been done on average over the last so many steps; rows are steps of episodes."""
+def load_of(
+    load: Means, histories: Episodes, plan: Plan, encoding: Encoding, span: int
+) -> Float[np.ndarray, "episode step dose"]:
+    """How many deviations from the usual it is what will have been done on average over so many steps, at each step."""
     courses = [np.concatenate([h.actions[-span:], planned]) for h, planned in zip(histories, plan.actions, strict=True)]
-    means = [_means(_scaled(course, encoding), span) for course in courses]
-    mean, count = (np.concatenate([part[-plan.horizon :] for part in parts]) for parts in zip(*means, strict=True))
-    return load.of(mean, count, but)
+    pairs = [_means(_scaled(course, encoding), span) for course in courses]
+    means, counts = (np.concatenate([part[-plan.horizon :] for part in parts]) for parts in zip(*pairs, strict=True))
+    return load.strange(means, counts).reshape(len(courses), plan.horizon, -1)
 
 
-def _scaled(actions: Float[np.ndarray, "row action"], encoding: Encoding) -> Row:
+def _scaled(actions: Float[np.ndarray, "row action"], encoding: Encoding) -> Rows:
     return encoding(actions, "action")[:, : sum(variable.width for variable in encoding.schema.actions)]
 
 
-def _means(rows: Row, span: int) -> tuple[Row, Int[np.ndarray, " row"]]:
+def _means(rows: Rows, span: int) -> tuple[Float[np.ndarray, "row value"], Int[np.ndarray, " row"]]:
     """Means over the last so many rows at each row, and how many there are."""
     total = np.cumsum(np.concatenate([np.zeros_like(rows[:1]), rows]), axis=0, dtype=np.float64)
     end = np.arange(1, len(rows) + 1)
     count = np.minimum(end, span)
-    return ((total[end] - total[end - count]) / count[:, None]).astype(np.float32), count
+    return (total[end] - total[end - count]) / count[:, None], count
 
 
-def _deviation(rows: Sequence[Row], centre: Float[np.ndarray, " value"], count: int) -> Float[np.ndarray, " value"]:
+def _deviation(rows: Sequence[Rows], centre: Float[np.ndarray, " value"], count: int) -> Float[np.ndarray, " value"]:
     """Usual size of the mean of so many rows in a row, wherever they are, less the centre."""
     means = np.concatenate([_means(part, count)[0][count - 1 :] for part in rows])
     return np.maximum(np.sqrt(np.square(means - centre).mean(0)), LEAST)
-
-
-def _in_deviations(
-    means: Row, counts: Int[np.ndarray, " row"], centre: Float[np.ndarray, " value"], usual: Doublings
-) -> Row:
-    """Between the powers of two the deviation of a mean is that of the lower one; it hardly differs."""
-    power = np.minimum(np.log2(counts).astype(int), len(usual) - 1)
-    return (means - centre) / usual[power]

@@ -10,7 +10,7 @@ from torch import Tensor
 from foreworld.data.episodes import Episode, Episodes
 from foreworld.data.plan import Plan
 from foreworld.data.scaling import Encoding, Scaling
-from foreworld.data.schema import Variable
+from foreworld.data.schema import Role, Variable
 from foreworld.reasoning.support.overlap import allowed
 from foreworld.reasoning.support.spread import channels
 from foreworld.reasoning.support.verdict import GROUNDS, Reason
@@ -27,8 +27,8 @@ class Evidence:
         grounds: in the order of GROUNDS, each step with the ones before it.
         missed: what came of the history against what was foretold, as a multiple of what is usual.
         disagreement: of the members, as a multiple of what is usual.
-        near, near_steps, near_load: training episodes that come nearest to the history, for each member, to each step,
-            and to what is done on average up to it.
+        near, near_steps: training episodes that come nearest to the history, for each member, and to each step.
+        level, load: how many deviations from the usual is what was seen, and what is done, on average.
     """
 
     grounds: Float[np.ndarray, "ground episode step"]
@@ -36,7 +36,8 @@ class Evidence:
     disagreement: Float[np.ndarray, "episode step target"]
     near: Int[Tensor, "member episode neighbour"]
     near_steps: Int[Tensor, "episode step neighbour"]
-    near_load: Int[Tensor, "episode step neighbour"]
+    level: Float[np.ndarray, "episode reading"]
+    load: Float[np.ndarray, "episode step dose"]
 
 
 def nearest_names(
@@ -68,11 +69,15 @@ def explain(
             for ground, ratio in zip(GROUNDS, times[:, episode, :horizon], strict=True):
                 if (ratio > 1).any():
                     step = int(np.argmax(ratio > 1))
-                    if ground == "load":
+                    if ground == "level":
+                        variable, text = _odd_mean(
+                            history.observations, evidence.level[episode], "observation", encoding
+                        )
+                        near = ()
+                    elif ground == "load":
                         done = np.concatenate([history.actions, plan.actions[episode, : step + 1]])[-horizon:]
-                        variable, value = _odd_mean(done, histories.schema.actions, encoding)
-                        text = f"no training episode has {value} on average over {len(done)} steps"
-                        near = _frequent(evidence.near_load[episode, step].tolist(), names)
+                        variable, text = _odd_mean(done, evidence.load[episode, step], "action", encoding)
+                        near = ()
                     else:
                         variable, text, near = _tell(ground, step, evidence, names, encoding, history, episode, plan)
                     far = f"{text}, {ratio.max():.2g} times the limit"
@@ -132,16 +137,13 @@ def _tell(
         shown = ", ".join(doses[:4]) + (", ..." if len(doses) > 4 else "")
         text = f"no training episode has {shown} at step {step + 1} after the actions before it"
         return _odd_action(plan.actions[episode, step], encoding), text, near
-    near = nearest_names(evidence.near[:, episode, None], names)[0]
-    if ground == "level":
-        variable, value = _odd_mean(history.observations, encoding.schema.observations, encoding)
-        return variable, f"no training episode has {value} on average, as this history has", near
     variable, value = _odd_observation(history, encoding)
     what = {
         "history": "the history is like none of training",
         "norm": "the history is far from the average one",
         "readings": "the last rows of the history do not hold together as those of training do",
     }[ground]
+    near = nearest_names(evidence.near[:, episode, None], names)[0]
     return variable, f"{what}, most of all in {value}" if variable else what, near
 
 
@@ -170,18 +172,18 @@ def _odd_action(actions: Float[np.ndarray, " action"], encoding: Encoding) -> st
 
 
 def _odd_mean(
-    rows: Float[np.ndarray, "row variable"], variables: tuple[Variable, ...], encoding: Encoding
+    rows: Float[np.ndarray, "row variable"], away: Float[np.ndarray, " value"], role: Role, encoding: Encoding
 ) -> tuple[str, str]:
-    """The variable whose mean is most deviations from the usual one; of categories, none. Its name, and the mean."""
-    known = np.isfinite(rows)
-    mean = np.where(known, rows, 0.0).sum(0) / np.maximum(known.sum(0), 1)
-    centre, scale = encoding.scaling.of(variables)
-    ordered = np.array([variable.kind != "categorical" for variable in variables], bool)
-    away = np.where(ordered & known.any(0), np.abs(mean - centre) / scale, 0.0)
-    if not away.any():
-        return "", "these categories"
-    place = int(away.argmax())
-    return variables[place].name, _value(variables[place], mean[place])
+    """The variable that is most deviations from what it usually is on average; its name, and its mean in words."""
+    variables = encoding.schema.of(role)
+    owner = np.repeat(np.arange(len(variables)), [variable.width for variable in variables])
+    place = int(owner[away.argmax()])
+    variable, values = variables[place], rows[:, place]
+    over = f"over {len(rows)} {'rows' if role == 'observation' else 'steps'}"
+    if variable.kind == "categorical":
+        return variable.name, f"no training episode has {variable.name} as often in one state {over}"
+    mean = _value(variable, float(np.nanmean(values)) if np.isfinite(values).any() else np.nan)
+    return variable.name, f"{mean} on average {over} is {away.max():.2g} usual deviations of such a mean off"
 
 
 def _value(variable: Variable, value: float) -> str:
