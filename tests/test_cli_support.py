@@ -33,7 +33,7 @@ def test_what_lies_outside_is_named_or_refused(verb: str, tank_model: Path, new_
 
 
 def test_an_answer_that_is_supported_is_not_refused(tank_model: Path, tank_csv: Path) -> None:
-    words = ["imagine", tank_model, "--history", tank_csv, "--do", "valve=hold", "--horizon", "2", "--strict", "--json"]
+    words = ["imagine", tank_model, "--history", tank_csv, "--do", "valve=0.5", "--horizon", "2", "--strict", "--json"]
     rows = json.loads(done(*words).stdout)
     assert all(row["supported"] for row in rows)
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from foreworld.data.episodes import Episode, Episodes
 from foreworld.data.plan import Plan
 from foreworld.data.scaling import Encoding, Scaling
-from foreworld.data.schema import Role, Variable
+from foreworld.data.schema import Variable
 from foreworld.reasoning.support.overlap import allowed
 from foreworld.reasoning.support.spread import channels
 from foreworld.reasoning.support.verdict import GROUNDS, Reason
@@ -69,17 +69,11 @@ def explain(
             for ground, ratio in zip(GROUNDS, times[:, episode, :horizon], strict=True):
                 if (ratio > 1).any():
                     step = int(np.argmax(ratio > 1))
-                    if ground == "level":
-                        variable, text = _odd_mean(
-                            history.observations, evidence.level[episode], "observation", encoding
-                        )
-                        near = ()
-                    elif ground == "load":
-                        done = np.concatenate([history.actions, plan.actions[episode, : step + 1]])[-horizon:]
-                        variable, text = _odd_mean(done, evidence.load[episode, step], "action", encoding)
-                        near = ()
+                    where = step, evidence, encoding, history, episode, plan
+                    if ground in ("level", "load"):
+                        variable, text, near = *_tell_lasting(ground, horizon, *where), ()
                     else:
-                        variable, text, near = _tell(ground, step, evidence, names, encoding, history, episode, plan)
+                        variable, text, near = _tell(ground, names, *where)
                     far = f"{text}, {ratio.max():.2g} times the limit"
                     near_text = f"; nearest: {', '.join(map(str, near))}" if near else ""
                     reasons.append(Reason(ground, step + 1, variable, float(ratio.max()), far + near_text, near))
@@ -110,9 +104,9 @@ def out_of_range(
 
 def _tell(
     ground: str,
+    names: tuple[str | int, ...],
     step: int,
     evidence: Evidence,
-    names: tuple[str | int, ...],
     encoding: Encoding,
     history: Episode,
     episode: int,
@@ -147,6 +141,33 @@ def _tell(
     return variable, f"{what}, most of all in {value}" if variable else what, near
 
 
+def _tell_lasting(
+    ground: str,
+    span: int,
+    step: int,
+    evidence: Evidence,
+    encoding: Encoding,
+    history: Episode,
+    episode: int,
+    plan: Plan,
+) -> tuple[str, str]:
+    """The variable that is most deviations from what it usually is on average, and its mean in words."""
+    if ground == "level":
+        variables, rows, away = encoding.schema.observations, history.observations, evidence.level[episode]
+        over = f"over {len(rows)} rows"
+    else:
+        variables, away = encoding.schema.actions, evidence.load[episode, step]
+        rows = np.concatenate([history.actions, plan.actions[episode, : step + 1]])[-span:]
+        over = f"over {len(rows)} steps"
+    owner = np.repeat(np.arange(len(variables)), [variable.width for variable in variables])
+    place = int(owner[away.argmax()])
+    variable, known = variables[place], rows[np.isfinite(rows[:, place]), place]
+    if variable.kind == "categorical":
+        return variable.name, f"{variable.name} is in one state far more, or less, often than usual {over}"
+    mean = _value(variable, float(known.mean()) if known.size else np.nan)
+    return variable.name, f"{mean} on average {over} is {away.max():.2g} usual deviations of such a mean off"
+
+
 def _odd_observation(history: Episode, encoding: Encoding) -> tuple[str, str]:
     """The recent observation or static fact that is most deviations from the mean; its name, and its value in words."""
     variables = (*encoding.schema.observations, *encoding.schema.static)
@@ -169,21 +190,6 @@ def _odd_action(actions: Float[np.ndarray, " action"], encoding: Encoding) -> st
     centre, scale = encoding.scaling.of(variables)
     away = np.nan_to_num(np.abs(actions - centre) / scale)
     return variables[int(away.argmax())].name if variables else ""
-
-
-def _odd_mean(
-    rows: Float[np.ndarray, "row variable"], away: Float[np.ndarray, " value"], role: Role, encoding: Encoding
-) -> tuple[str, str]:
-    """The variable that is most deviations from what it usually is on average; its name, and its mean in words."""
-    variables = encoding.schema.of(role)
-    owner = np.repeat(np.arange(len(variables)), [variable.width for variable in variables])
-    place = int(owner[away.argmax()])
-    variable, values = variables[place], rows[:, place]
-    over = f"over {len(rows)} {'rows' if role == 'observation' else 'steps'}"
-    if variable.kind == "categorical":
-        return variable.name, f"no training episode has {variable.name} as often in one state {over}"
-    mean = _value(variable, float(np.nanmean(values)) if np.isfinite(values).any() else np.nan)
-    return variable.name, f"{mean} on average {over} is {away.max():.2g} usual deviations of such a mean off"
 
 
 def _value(variable: Variable, value: float) -> str:
