@@ -37,6 +37,7 @@ from foreworld.data.plan import Cases, cut
 from foreworld.domains import registry
 from foreworld.domains.base import Domain, split
 from foreworld.domains.collect import branch, collect, draw_origins, episode_ids
+from foreworld.evidence import metrics
 from foreworld.evidence.bet.trust import share_recovered
 from foreworld.evidence.evaluate import origins, subset
 from foreworld.model import WorldModel
@@ -135,10 +136,8 @@ def ask(model: WorldModel, cases: Cases, futures: int, seed: int) -> dict[str, n
         "score": -answer.verdict.support[:, -1],
         "width": ((high - low) / scale).mean((1, 2)),
     }
-    for level in LEVELS:
-        low, high = answer.quantiles([(1 - level) / 2, (1 + level) / 2])
-        found[f"inside {level:g}"] = ((truth >= low[:, None]) & (truth <= high[:, None])).mean(1)
-    return found
+    place = np.stack([metrics.pit(answer.samples, truth[:, chance], seed=chance) for chance in range(futures)], axis=1)
+    return found | {f"inside {level:g}": metrics.within(place, level).mean(1) for level in LEVELS}
 
 
 def describe(found: dict[str, np.ndarray], known: dict[str, np.ndarray]) -> dict:
