@@ -23,10 +23,12 @@ from foreworld.reasoning.support.neighbours import Neighbours
 from foreworld.reasoning.support.overlap import fit_overlap
 from foreworld.reasoning.support.ranks import Ranks
 from foreworld.reasoning.support.spread import channels, spread_of
+from foreworld.reasoning.support.verdict import GROUNDS
 from foreworld.world.build import Network
 
 REFERENCES = 1024  # Training beliefs kept a member.
 RIDGE, LEAST = 0.02, 0.05  # A share of cases that say that a weight is zero; smallest error as a share of the mean.
+MARGIN = 1.25  # How far beyond the levels of held-out questions a new one has to lie.
 FLOOR = 1e-3  # Directions in which beliefs hardly vary are not blown up.
 
 
@@ -61,6 +63,8 @@ def fit_support(
     past = Past(*familiar.past(beliefs, cases.histories, encoding, own), hindsight.relative(missed))
     course = familiar.course(cases.histories, cases.plan, encoding, horizon, own)
     evidence = gather(past, *course, disagreement / between)
+    # An episode has one level, and of episodes there are few: the next may lie a little beyond them all.
+    evidence.grounds[GROUNDS.index("level")] *= MARGIN
     ranks = Ranks.fit(np.moveaxis(evidence.grounds, 1, 0), TAIL)
     centre, scale = encoding.scaling.of(encoding.schema.targets)
     off = spread.missed(channels((cases.truth - centre) / scale, encoding)[0], asked)
