@@ -18,7 +18,7 @@ from foreworld.reasoning.support.readings import known_rows
 
 LEAST = 1e-3  # Smallest deviation of a mean, scaled.
 
-Rows = Float[np.ndarray, "row value"]
+Rows = Float[np.ndarray, "_ value"]  # Of episodes of any length.
 
 
 @dataclass(frozen=True)
