@@ -59,9 +59,9 @@ def members(model: WorldModel, count: int) -> WorldModel:
 
     network = WorldNetwork(model.config.model_copy(update={"members": count}), model.encoding, seed=0)
     network.load_state_dict({name: value[:count] for name, value in model.network.state_dict().items()})
-    beliefs = model.support.familiar.beliefs
-    parts = {field.name: getattr(beliefs, field.name)[:count] for field in fields(beliefs)}
-    support = replace(model.support, beliefs=replace(beliefs, **parts))
+    familiar = model.support.familiar
+    parts = {field.name: getattr(familiar.beliefs, field.name)[:count] for field in fields(familiar.beliefs)}
+    support = replace(model.support, familiar=replace(familiar, beliefs=replace(familiar.beliefs, **parts)))
     return replace(model, network=network.requires_grad_(False), support=support)
 
 

@@ -25,8 +25,7 @@ def doses(values: Float[np.ndarray, "*row action"], encoding: Encoding) -> Float
     Impulses add themselves; of the others a sum is an average over the time constant, so that both stay of order one.
     """
     variables = encoding.schema.actions
-    width = sum(variable.width for variable in variables)
-    encoded = encoding(values, "action")[..., :width]
+    encoded = encoding.values(values, "action")
     impulse = np.concatenate(
         [np.full(variable.width, encoding.scaling.variables[variable.name].impulse) for variable in variables]
         or [np.zeros(0, bool)]

@@ -120,6 +120,10 @@ class Encoding:
         """Inputs that one row of a role takes."""
         return sum(variable.width + 1 for variable in self.schema.of(role))
 
+    def values(self, values: Float[np.ndarray, "*row variable"], role: Role) -> Float[np.ndarray, "*row input"]:
+        """As inputs, without the flags of what is missing."""
+        return self(values, role)[..., : sum(variable.width for variable in self.schema.of(role))]
+
     def __call__(self, values: Float[np.ndarray, "*row variable"], role: Role) -> Float[np.ndarray, "*row input"]:
         """Scaled values with missing ones at zero, then the flags, along the last axis."""
         variables = self.schema.of(role)

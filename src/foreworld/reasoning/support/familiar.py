@@ -12,7 +12,7 @@ from foreworld.data.scaling import Encoding
 from foreworld.reasoning.support.lasting import Means, fit_level, fit_load, level_of, load_of
 from foreworld.reasoning.support.neighbours import Near, Neighbours
 from foreworld.reasoning.support.overlap import planned
-from foreworld.reasoning.support.readings import distances, fit_readings
+from foreworld.reasoning.support.readings import distances, fit_readings, known_rows
 
 
 @dataclass(frozen=True)
@@ -36,10 +36,11 @@ class Familiar:
         cls, data: Episodes, encoding: Encoding, horizon: int, seed: int, *, beliefs: Neighbours, steps: Neighbours
     ) -> "Familiar":
         """Readings, and what lasted, of all episodes, beside beliefs and steps that are there."""
+        rows = [known_rows(episode, encoding) for episode in data]
         return cls(
             beliefs=beliefs,
-            readings=fit_readings(data, encoding, np.random.default_rng([seed, 4])),
-            level=fit_level(data, encoding),
+            readings=fit_readings(rows, np.random.default_rng([seed, 4])),
+            level=fit_level(rows),
             steps=steps,
             load=fit_load(data, encoding, horizon),
         )
@@ -58,8 +59,8 @@ class Familiar:
             histories, encoding: of the questions, and of the model.
             but: an episode whose rows do not count, for each history.
         """
-        near = self.beliefs.of(beliefs, but=but)
-        return near, distances(self.readings, histories, encoding, but=but), level_of(self.level, histories, encoding)
+        rows = [known_rows(history, encoding) for history in histories]
+        return self.beliefs.of(beliefs, but=but), distances(self.readings, rows, but), level_of(self.level, rows)
 
     def course(
         self,

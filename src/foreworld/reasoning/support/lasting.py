@@ -14,7 +14,6 @@ from jaxtyping import Float, Int
 from foreworld.data.episodes import Episodes
 from foreworld.data.plan import Plan
 from foreworld.data.scaling import Encoding
-from foreworld.reasoning.support.readings import known_rows
 
 LEAST = 1e-3  # Smallest deviation of a mean, scaled.
 
@@ -63,21 +62,19 @@ class Means:
         return cls(*(arrays[f"{name}.{part}"] for part in ("centre", "counts", "usual")))
 
 
-def fit_level(data: Episodes, encoding: Encoding) -> Means:
-    """What readings were on average, from the first row to any later one."""
-    rows = [known_rows(episode, encoding) for episode in data]
+def fit_level(rows: Sequence[Rows]) -> Means:
+    """What readings of episodes were on average, from the first row to any later one."""
     return Means.fit(rows, max(map(len, rows)))
 
 
-def level_of(level: Means, histories: Episodes, encoding: Encoding) -> Float[np.ndarray, "episode reading"]:
+def level_of(level: Means, rows: Sequence[Rows]) -> Float[np.ndarray, "episode reading"]:
     """How many deviations the readings of each history are from the usual ones, on average."""
-    rows = [known_rows(history, encoding) for history in histories]
     return level.strange(np.stack([part.mean(0) for part in rows]), np.array([len(part) for part in rows]))
 
 
 def fit_load(data: Episodes, encoding: Encoding, span: int) -> Means:
     """What was done on average over so many steps."""
-    return Means.fit([_scaled(episode.actions, encoding) for episode in data], span)
+    return Means.fit([encoding.values(episode.actions, "action") for episode in data], span)
 
 
 def load_of(
@@ -85,13 +82,9 @@ def load_of(
 ) -> Float[np.ndarray, "episode step dose"]:
     """How many deviations from the usual it is what will have been done on average over so many steps, at each step."""
     courses = [np.concatenate([h.actions[-span:], planned]) for h, planned in zip(histories, plan.actions, strict=True)]
-    pairs = [_means(_scaled(course, encoding), span) for course in courses]
+    pairs = [_means(encoding.values(course, "action"), span) for course in courses]
     means, counts = (np.concatenate([part[-plan.horizon :] for part in parts]) for parts in zip(*pairs, strict=True))
     return load.strange(means, counts).reshape(len(courses), plan.horizon, -1)
-
-
-def _scaled(actions: Float[np.ndarray, "row action"], encoding: Encoding) -> Rows:
-    return encoding(actions, "action")[:, : sum(variable.width for variable in encoding.schema.actions)]
 
 
 def _means(rows: Rows, span: int) -> tuple[Float[np.ndarray, "row value"], Int[np.ndarray, " row"]]:

@@ -45,8 +45,7 @@ def _taken(episode: Episode, encoding: Encoding) -> Float[np.ndarray, "row value
 def _join(
     actions: Float[np.ndarray, "*row action"], memory: Float[np.ndarray, "*row sum"], encoding: Encoding
 ) -> Float[np.ndarray, "*row value"]:
-    width = sum(variable.width for variable in encoding.schema.actions)
-    return np.concatenate([encoding(actions, "action")[..., :width], memory], axis=-1, dtype=np.float32)
+    return np.concatenate([encoding.values(actions, "action"), memory], axis=-1, dtype=np.float32)
 
 
 def allowed(

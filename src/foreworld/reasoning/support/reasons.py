@@ -69,11 +69,8 @@ def explain(
             for ground, ratio in zip(GROUNDS, times[:, episode, :horizon], strict=True):
                 if (ratio > 1).any():
                     step = int(np.argmax(ratio > 1))
-                    where = step, evidence, encoding, history, episode, plan
-                    if ground in ("level", "load"):
-                        variable, text, near = *_tell_lasting(ground, horizon, *where), ()
-                    else:
-                        variable, text, near = _tell(ground, names, *where)
+                    done = np.concatenate([history.actions, plan.actions[episode, : step + 1]])[-horizon:]
+                    variable, text, near = _tell(ground, step, evidence, names, encoding, history, episode, done)
                     far = f"{text}, {ratio.max():.2g} times the limit"
                     near_text = f"; nearest: {', '.join(map(str, near))}" if near else ""
                     reasons.append(Reason(ground, step + 1, variable, float(ratio.max()), far + near_text, near))
@@ -104,15 +101,22 @@ def out_of_range(
 
 def _tell(
     ground: str,
-    names: tuple[str | int, ...],
     step: int,
     evidence: Evidence,
+    names: tuple[str | int, ...],
     encoding: Encoding,
     history: Episode,
     episode: int,
-    plan: Plan,
+    done: Float[np.ndarray, "row action"],
 ) -> tuple[str, str, tuple[str | int, ...]]:
-    """One ground in words: the variable that stands out, what is the matter, and what of training comes nearest."""
+    """One ground in words: the variable that stands out, what is the matter, and what of training comes nearest.
+
+    `done` are the actions up to this step, as many as a mean is taken over.
+    """
+    if ground == "level":
+        return _odd_mean(encoding.schema.observations, history.observations, evidence.level[episode], "rows")
+    if ground == "load":
+        return _odd_mean(encoding.schema.actions, done, evidence.load[episode, step], "steps")
     if ground == "disagreement":
         variable = encoding.schema.targets[int(evidence.disagreement[episode, step].argmax())].name
         return variable, f"the members disagree about {variable} at step {step + 1}", ()
@@ -127,10 +131,10 @@ def _tell(
     if ground == "actions":
         variables = encoding.schema.actions
         near = _frequent(evidence.near_steps[episode, step].tolist(), names)
-        doses = [_value(*pair) for pair in zip(variables, plan.actions[episode, step], strict=True)]
+        doses = [_value(*pair) for pair in zip(variables, done[-1], strict=True)]
         shown = ", ".join(doses[:4]) + (", ..." if len(doses) > 4 else "")
         text = f"no training episode has {shown} at step {step + 1} after the actions before it"
-        return _odd_action(plan.actions[episode, step], encoding), text, near
+        return _odd_action(done[-1], encoding), text, near
     variable, value = _odd_observation(history, encoding)
     what = {
         "history": "the history is like none of training",
@@ -141,31 +145,21 @@ def _tell(
     return variable, f"{what}, most of all in {value}" if variable else what, near
 
 
-def _tell_lasting(
-    ground: str,
-    span: int,
-    step: int,
-    evidence: Evidence,
-    encoding: Encoding,
-    history: Episode,
-    episode: int,
-    plan: Plan,
-) -> tuple[str, str]:
+def _odd_mean(
+    variables: tuple[Variable, ...],
+    rows: Float[np.ndarray, "row variable"],
+    away: Float[np.ndarray, " value"],
+    unit: str,
+) -> tuple[str, str, tuple[()]]:
     """The variable that is most deviations from what it usually is on average, and its mean in words."""
-    if ground == "level":
-        variables, rows, away = encoding.schema.observations, history.observations, evidence.level[episode]
-        over = f"over {len(rows)} rows"
-    else:
-        variables, away = encoding.schema.actions, evidence.load[episode, step]
-        rows = np.concatenate([history.actions, plan.actions[episode, : step + 1]])[-span:]
-        over = f"over {len(rows)} steps"
+    over = f"over {len(rows)} {unit}"
     owner = np.repeat(np.arange(len(variables)), [variable.width for variable in variables])
     place = int(owner[away.argmax()])
     variable, known = variables[place], rows[np.isfinite(rows[:, place]), place]
     if variable.kind == "categorical":
-        return variable.name, f"{variable.name} is in one state far more, or less, often than usual {over}"
+        return variable.name, f"{variable.name} is in one state far more, or less, often than usual {over}", ()
     mean = _value(variable, float(known.mean()) if known.size else np.nan)
-    return variable.name, f"{mean} on average {over} is {away.max():.2g} usual deviations of such a mean off"
+    return variable.name, f"{mean} on average {over} is {away.max():.2g} usual deviations of such a mean off", ()
 
 
 def _odd_observation(history: Episode, encoding: Encoding) -> tuple[str, str]:
