@@ -22,14 +22,17 @@ def test_redrawing_keeps_what_is_settled_and_changes_the_rest(seed, others, samp
     before, after = sensor.noise(innovations), sensor.noise(again)
     settled = np.arange(2, sample + 1, 3)  # samples at knots; the others bend a little towards the next ones
     assert np.array_equal(before[:, settled], after[:, settled])
-    later = slice(sample + 3, None)
+    later = slice(sample + 3 * (1 + sensor.AHEAD), None)
     assert (before[:, later] != after[:, later]).all()
     assert np.array_equal(before[0], sensor.noise(innovations[:1])[0])
 
 
 def test_new_errors_go_on_from_the_present_one():
-    innovations = sensor.draw_innovations(range(300), 120)
-    now = sensor.noise(innovations)[:, 59]
-    after = sensor.noise(sensor.redraw(innovations, np.full(300, 59), range(300, 600)))
-    assert np.corrcoef(now, after[:, 60])[0, 1] > 0.7
-    assert abs(np.corrcoef(now, after[:, 90])[0, 1]) < 0.2
+    innovations, now = sensor.draw_innovations(range(900), 120), 30 + np.arange(900) % 60
+    before = sensor.noise(innovations)
+    after = sensor.noise(sensor.redraw(innovations, now, range(900, 1800)))
+    place = np.arange(900)
+    assert np.std((after - before)[place, now]) < 0.02 * before.std()
+    steps = [values[place, now + 1] - before[place, now] for values in (before, after)]
+    assert np.std(steps[1]) < 1.05 * np.std(steps[0])
+    assert abs(np.corrcoef(before[place, now], after[place, now + 30])[0, 1]) < 0.1
