@@ -51,6 +51,23 @@ class Batch:
         return flat.gather(1, index[..., None].expand(-1, -1, flat.shape[-1]))
 
 
+@dataclass(frozen=True)
+class Stretches:
+    """Where the stretches of a batch lie in the table, and their anchors.
+
+    Attributes:
+        begin: first row of each, in the table.
+        rows: how many there are.
+        before: how many rows of the same episode come before.
+        anchors: rows from which rollouts start, counted from the first.
+    """
+
+    begin: Int[np.ndarray, "member batch"]
+    rows: Int[np.ndarray, "member batch"]
+    before: Int[np.ndarray, "member batch"]
+    anchors: Int[np.ndarray, "member batch anchor"]
+
+
 class Sampler:
     """Draws batches for all members, each from its own episodes. The batch of a step depends on seed and step alone.
 
@@ -84,27 +101,28 @@ class Sampler:
     def batch(self, step: int, horizon: int) -> Batch:
         """The batch of a training step, with rollouts of `horizon` steps."""
         rng = np.random.default_rng([self.seed, step])
-        span = self.span
-        begin, end, anchors, offsets = [], [], [], []
+        stretches = self._draw(horizon, rng)
+        drawn = self._gather(stretches, horizon)
+        if self.jitter:
+            self._jitter(drawn, rng)
+        if self.corruption is not None:
+            drawn = self._corrupt(drawn, self.corruption, stretches, rng)
+        return drawn
+
+    def _draw(self, horizon: int, rng: np.random.Generator) -> Stretches:
+        drawn = []
         for fold in self.folds:
             chance = (self.lengths[fold] - 1).astype(float)
             chosen = rng.choice(fold, size=self.size, p=chance / chance.sum())
-            slack = np.maximum(self.lengths[chosen] - span, 0)
-            offset = rng.integers(0, slack + 1)
-            rows = np.minimum(self.lengths[chosen] - offset, span)
-            begin.append(self.starts[chosen] + offset)
-            offsets.append(offset)
-            end.append(rows)
+            slack = np.maximum(self.lengths[chosen] - self.span, 0)
+            before = rng.integers(0, slack + 1)
+            rows = np.minimum(self.lengths[chosen] - before, self.span)
             # Rising density: most questions come with a long history, some with hardly any.
             latest = np.maximum(rows - 1 - horizon, np.minimum(rows - 2, self.context - 1)).clip(0)
             share = np.sqrt(rng.random((self.size, self.anchors)))
-            anchors.append(np.minimum(share * (latest[:, None] + 1), latest[:, None]).astype(np.int64))
-        drawn = self._gather(np.stack(begin), np.stack(end), np.stack(anchors), span, horizon)
-        if self.jitter:
-            self._jitter(drawn, rng)
-        if self.corruption is None:
-            return drawn
-        return self._corrupt(drawn, self.corruption, np.stack(begin), np.stack(end), np.stack(offsets), rng)
+            anchors = np.minimum(share * (latest[:, None] + 1), latest[:, None]).astype(np.int64)
+            drawn.append((self.starts[chosen] + before, rows, before, anchors))
+        return Stretches(*(np.stack(parts) for parts in zip(*drawn, strict=True)))
 
     def _jitter(self, batch: Batch, rng: np.random.Generator) -> None:
         """Move the static facts of each stretch a little, lest a few dozen patients are told apart by weight alone."""
@@ -113,42 +131,33 @@ class Sampler:
         batch.history[..., self.facts.history] += offset[:, :, None]
         batch.moves[..., self.facts.moves] += offset[:, :, None, None]
 
-    def _corrupt(
-        self,
-        batch: Batch,
-        corruption: Corruption,
-        begin: np.ndarray,
-        end: np.ndarray,
-        offset: np.ndarray,
-        rng: np.random.Generator,
-    ) -> Batch:
+    def _corrupt(self, batch: Batch, corruption: Corruption, stretches: Stretches, rng: np.random.Generator) -> Batch:
         """See some of the stretches as practice would have them; what they are to foretell stays as it was."""
-        noisy, gappy = corruption.chosen(begin.shape, rng)
+        noisy, gappy = corruption.chosen(stretches.begin.shape, rng)
         which = noisy | gappy
+        begin, rows, before = (part[which][:, None] for part in (stretches.begin, stretches.rows, stretches.before))
         time = np.arange(-LEAD, self.span)
-        exists = time >= -offset[which][:, None]
-        rows = begin[which][:, None] + np.clip(time, -offset[which][:, None], end[which][:, None] - 1)
-        seen, changes = corruption(self.history[torch.from_numpy(rows)], exists, noisy[which], gappy[which], rng)
+        places = torch.from_numpy(begin + np.clip(time, -before, rows - 1))
+        seen, changes = corruption(self.history[places], time >= -before, noisy[which], gappy[which], rng)
         history, place = batch.history.clone(), torch.from_numpy(which)
         history[..., : seen.shape[-1]][place] = seen
         history[..., history.shape[-1] - changes.shape[-1] :][place] = changes
         return replace(batch, history=history)
 
-    def _gather(self, begin: np.ndarray, end: np.ndarray, anchors: np.ndarray, span: int, horizon: int) -> Batch:
-        time = np.arange(span)
-        valid = time < end[..., None]
-        rows = torch.from_numpy(begin[..., None] + np.minimum(time, end[..., None] - 1))
-        steps = anchors[..., None] + np.arange(horizon)
-        reached = steps + 1 < end[..., None, None]
-        ahead = torch.from_numpy(begin[..., None, None] + np.minimum(steps, end[..., None, None] - 1))
+    def _gather(self, stretches: Stretches, horizon: int) -> Batch:
+        begin, last = stretches.begin[..., None], stretches.rows[..., None] - 1
+        time = np.arange(self.span)
+        rows = torch.from_numpy(begin + np.minimum(time, last))
+        steps = stretches.anchors[..., None] + np.arange(horizon)
+        ahead = torch.from_numpy(begin[..., None] + np.minimum(steps, last[..., None]))
         history = self.history[rows]
         return Batch(
             history=history,
             recorded=history,
-            valid=torch.from_numpy(valid),
+            valid=torch.from_numpy(time <= last),
             targets=self.targets[rows],
-            anchors=torch.from_numpy(anchors),
+            anchors=torch.from_numpy(stretches.anchors),
             moves=self.moves[ahead],
             elapsed=self.elapsed[ahead],
-            reached=torch.from_numpy(reached),
+            reached=torch.from_numpy(steps < last[..., None]),
         )
