@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from foreworld.data.episodes import Episode, Episodes
 from foreworld.data.increments import increments, increments_width
 from foreworld.data.last_seen import last_seen
+from foreworld.data.layout import columns
 from foreworld.data.memory import memory_of, memory_width, run_memory, stack_padded
 from foreworld.data.plan import Plan
 from foreworld.data.scaling import Encoding
@@ -59,14 +60,10 @@ def move_width(encoding: Encoding) -> int:
 
 def fact_columns(encoding: Encoding) -> Facts:
     """Where the continuous static facts stand."""
-    column = encoding.width("action") + memory_width(encoding)
-    moves = []
-    for variable in encoding.schema.static:
-        if variable.kind == "continuous":
-            moves.append(column)
-        column += variable.width
+    facts = columns(encoding, "static", encoding.width("action") + memory_width(encoding))
+    moves = [column.start for column in facts if column.variable.kind == "continuous"]
     seen = encoding.width("observation")
-    return Facts([seen + column for column in moves], moves)
+    return Facts([seen + place for place in moves], moves)
 
 
 def encode_moves(
