@@ -16,7 +16,7 @@ SAMPLE_TIME = 5  # min
 LOWEST, HIGHEST = 39.0, 600.0  # mg/dL
 KNOT_TIME = 15  # min
 BLOCK = 10  # intervals between knots that are interpolated together
-AHEAD = 2  # knots after the present interval that its spline is still felt to pass through
+AHEAD = 2  # knots after the present interval that a redrawn future keeps, since the spline bends towards them before
 SAMPLES = BLOCK * KNOT_TIME // SAMPLE_TIME  # of a block
 
 
