@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from foreworld.data.episodes import Episode, Episodes
 from foreworld.data.increments import increments, increments_width
 from foreworld.data.last_seen import last_seen
-from foreworld.data.layout import columns
+from foreworld.data.layout import move_columns
 from foreworld.data.memory import memory_of, memory_width, run_memory, stack_padded
 from foreworld.data.plan import Plan
 from foreworld.data.scaling import Encoding
@@ -60,7 +60,7 @@ def move_width(encoding: Encoding) -> int:
 
 def fact_columns(encoding: Encoding) -> Facts:
     """Where the continuous static facts stand."""
-    facts = columns(encoding, "static", encoding.width("action") + memory_width(encoding))
+    facts = [column for column in move_columns(encoding)[1] if column.variable.role == "static"]
     moves = [column.start for column in facts if column.variable.kind == "continuous"]
     seen = encoding.width("observation")
     return Facts([seen + place for place in moves], moves)

@@ -40,7 +40,7 @@ class MechanisticODE:
     @classmethod
     def fit(cls, episodes: Episodes, horizon: int) -> "MechanisticODE":
         """Maximum likelihood by expectation-maximisation (Laird and Ware, Biometrics 38, 1982)."""
-        of = _evidence(tuple(episodes))
+        of = evidence(tuple(episodes))
         fitted = cls(np.array([0.01, 0.03, 0.2]), np.diag([0.01, 0.03, 0.2]) ** 2, 0.02)
         for _ in range(ROUNDS):
             means, spreads = fitted.posterior(of)
@@ -63,7 +63,7 @@ class MechanisticODE:
         self, histories: Episodes, plan: Plan, *, members: int = 200, seed: int = 0
     ) -> Float[np.ndarray, "member episode step target"]:
         """Diameters (cm) with parameters drawn from each patient's posterior and new noise every day."""
-        mean, spread = self.posterior(_evidence(tuple(histories)))
+        mean, spread = self.posterior(evidence(tuple(histories)))
         rng = np.random.default_rng(seed)
         # One set of random numbers for all histories: forecasts of two plans differ by the plans alone.
         normal = rng.normal(size=(members, 1, 3, 1))
@@ -87,7 +87,7 @@ def _concentration(chemo: Float[np.ndarray, " step"]) -> Float[np.ndarray, " ste
     return np.where(age >= 0, model.CHEMO_LEFT ** np.maximum(age, 0), 0.0) @ chemo
 
 
-def _evidence(episodes: tuple[Episode, ...]) -> Evidence:
+def evidence(episodes: tuple[Episode, ...]) -> Evidence:
     """Statistics of the days on which a tumour of measurable size was neither lost nor lethal."""
     square, product, total, days = [], [], [], []
     for episode in episodes:
