@@ -14,7 +14,8 @@ PyBaMM's own solver by the number of rollouts that it would have to make and the
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -111,7 +112,7 @@ class CellRollout:
 
     def __init__(self, domain: Battery):
         self.state, self.cells, self.air = domain._state, domain._cells, domain._air()
-        self.rolled = 0  # rows that were simulated
+        self.rolled = np.zeros(1, int)  # Rows that were simulated, by those that are taken from it as well.
 
     def search(self, actions: Actions) -> torch.Tensor:
         episodes, candidates, steps, _ = actions.shape
@@ -130,6 +131,12 @@ class CellRollout:
     def settle(self, actions: Actions) -> Futures:
         samples = self.search(actions)
         return Futures(samples, samples[None])
+
+    def take(self, episodes: Sequence[int]) -> "CellRollout":
+        some = copy(self)
+        some.state, some.air = self.state[episodes], self.air[episodes]
+        some.cells = cell.Cells(*(values[episodes] for values in vars(self.cells).values()))
+        return some
 
 
 def learned(model: WorldModel, seed: int) -> Callable[[Bench], tuple[np.ndarray, int]]:
@@ -154,7 +161,7 @@ def exact(model: WorldModel, seed: int) -> Callable[[Bench], tuple[np.ndarray, i
         rollout = CellRollout(bench.domain)
         knots, _ = choose(problem, rollout, PLANNER, torch.cat(starts, 1), seed)
         before = final_actions(problem, knots)
-        return before[:, :EVERY], rollout.rolled
+        return before[:, :EVERY], int(rollout.rolled[0])
 
     return plan
 

@@ -12,6 +12,7 @@ were chosen by planning in the exact equations, which is the last row, and not b
 """
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -126,6 +127,9 @@ class ExactRollout:
     def settle(self, actions: Actions) -> Futures:
         samples = self.search(actions)
         return Futures(samples, samples[None])
+
+    def take(self, episodes: Sequence[int]) -> "ExactRollout":
+        return self  # There is one patient.
 
 
 def exact_planner():

@@ -29,7 +29,7 @@ class Plan:
         """H, the number of future steps."""
         return self.time.shape[1]
 
-    def take(self, places: slice) -> "Plan":
+    def take(self, places: slice | Sequence[int]) -> "Plan":
         """The plans at these positions."""
         return Plan(self.time[places], self.actions[places], self.known_future[places])
 

@@ -1,5 +1,7 @@
 """An exactly known linear system behind the planners' rollout, and its optimal control."""
 
+from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -82,6 +84,11 @@ class ExactRollout:
     def settle(self, actions: Actions) -> Futures:
         samples = self.search(actions)
         return Futures(samples, samples[None])
+
+    def take(self, episodes: Sequence[int]) -> "ExactRollout":
+        some = copy(self)
+        some.starts = self.starts[episodes]
+        return some
 
 
 def problem(system: Linear, starts: np.ndarray, horizon: int, task: Task, last: float = np.nan) -> Problem:

@@ -95,3 +95,13 @@ def test_slopes_are_those_of_finite_differences() -> None:
             ahead, behind = (asked.search(CANDIDATES + sign * change)[..., 0].sum() for sign in (1, -1))
         expected = ((ahead - behind) / (2 * step)).item()
         np.testing.assert_allclose(actions.grad[2, 1, 0, action].item(), expected, rtol=0.1, atol=0.02)
+
+
+def test_some_of_the_histories_have_the_futures_that_they_have_among_all() -> None:
+    """Plans are made again for some of them alone; nothing about those may change by it."""
+    asked, some = rollout(), [3, 1]
+    with torch.no_grad():
+        found, whole = asked.take(some).search(CANDIDATES[some]), asked.search(CANDIDATES)
+        settled = asked.take(some).settle(CANDIDATES[some]).pooled
+    np.testing.assert_allclose(found, whole[:, some], rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(settled, asked.settle(CANDIDATES).pooled[:, some], rtol=1e-5, atol=1e-5)

@@ -66,6 +66,23 @@ class Settled:
     reach: Float[np.ndarray, "limit episode candidate"]
 
 
+@dataclass(frozen=True)
+class Found:
+    """What a search came to, by episode.
+
+    Attributes:
+        knots: of the best plan.
+        reachable: whether some candidate keeps all limits.
+        broken: whether the best plan breaks any.
+        mistaken: where it does, how much the few futures of the search miss of each limit, at the most over finalists.
+    """
+
+    knots: Float[Tensor, "episode 1 knot chosen"]
+    reachable: Bool[Tensor, " episode"]
+    broken: Bool[Tensor, " episode"]
+    mistaken: Float[Tensor, "episode limit"]
+
+
 def make_plan(
     model: Model,
     histories: Episodes,
@@ -113,8 +130,7 @@ def make_plan(
         )
         starts = [problem.gather(plan) for plan in (default.actions, start) if plan is not None]
         search = planner or ICEM()
-        chosen, found = choose(problem, rollout, search, torch.cat(starts[::-1], 1), seed)
-        reachable = _within_reach(found)
+        chosen, reachable = choose(problem, rollout, search, torch.cat(starts[::-1], 1), seed)
         widest, left = usual, REPAIRS
         while True:
             plan = replace(default, actions=final_actions(problem, chosen))
@@ -123,15 +139,15 @@ def make_plan(
             rollout.growth = np.maximum(usual, verdict.growth)
             compared = [plan.actions, default.actions] + ([] if logged is None else [logged.actions])
             settled = settle(problem, rollout, torch.from_numpy(np.stack(compared, 1)).float())
-            broken = (settled.reach[..., 0] > 0).any(0)
-            if not (left and (reachable & broken).any()):
+            broken = torch.from_numpy((settled.reach[..., 0] > 0).any(0))
+            again = (reachable & broken).nonzero()[:, 0].tolist()
+            if not (left and again):
                 break
             left -= 1
             # As wide as any plan so far: else the search would go back and forth between two that are mistaken.
             rollout.growth = widest = np.maximum(widest, rollout.growth)
-            again, found = choose(problem, rollout, search, torch.cat([chosen, *starts], 1), seed)
-            reachable |= _within_reach(found)
-            chosen = torch.where(torch.from_numpy(reachable & broken)[:, None, None, None], again, chosen)
+            begin = torch.cat([chosen, *starts], 1)[again]
+            chosen[again], _ = choose(problem.take(again), rollout.take(again), search, begin, seed)
         limits = _report_limits(problem, rollout, search, chosen, settled, seed)
     return PlanAnswer(
         plan=plan,
@@ -149,23 +165,25 @@ def make_plan(
 
 def choose(
     problem: Problem, rollout: Rollout, planner: Planner, start: Knots, seed: int
-) -> tuple[Float[Tensor, "episode 1 knot chosen"], Settled]:
+) -> tuple[Float[Tensor, "episode 1 knot chosen"], Bool[Tensor, " episode"]]:
     """Search, and of the finalists and the starts take the best on fully calibrated futures.
 
     Where the best breaks a limit there after all, the search is told by how much it was mistaken at the most, and goes
     on from it: were it told of the best alone, it would find another on the border, as often beyond it as within.
+
+    Returns:
+        The knots of the best plan, and whether any candidate keeps all limits.
     """
-    best, settled, mistaken = _search(problem, rollout, planner, start, seed, None)
+    found = _search(problem, rollout, planner, start, seed, None)
     for _ in range(CORRECTIONS):
-        if mistaken is None:
+        again = found.broken.nonzero()[:, 0].tolist()
+        if not again:
             break
-        best, settled, mistaken = _search(problem, rollout, planner, torch.cat([best, start], 1), seed, mistaken)
-    return best, settled
-
-
-def _within_reach(settled: Settled) -> Bool[np.ndarray, " episode"]:
-    """Whether some candidate keeps all limits."""
-    return np.any(np.all(settled.reach <= 0, axis=0), axis=1)
+        begin = torch.cat([found.knots, start], 1)[again]
+        better = _search(problem.take(again), rollout.take(again), planner, begin, seed, found.mistaken[again])
+        for name, values in vars(better).items():
+            getattr(found, name)[again] = values
+    return found.knots, found.reachable
 
 
 def _search(
@@ -175,18 +193,18 @@ def _search(
     start: Knots,
     seed: int,
     offset: Float[Tensor, "episode limit"] | None,
-) -> tuple[Float[Tensor, "episode 1 knot chosen"], Settled, Float[Tensor, "episode limit"] | None]:
-    """The best of finalists and starts, all of them settled; and how much the few futures of the search miss of each
-    limit, at the most over its finalists, if that best one breaks any."""
+) -> Found:
+    """The best of finalists and starts, all of them settled; `offset` is what the search is to add to each limit."""
     found = planner.search(problem, evaluator(problem, rollout, offset), start, torch.Generator().manual_seed(seed))
     knots = torch.cat([found, start], 1)
     settled = settle(problem, rollout, problem.expand(knots))
     order, episodes = _scores(settled).total().argmin(1), torch.arange(len(knots))
     best = knots[episodes, order][:, None]
     reach = torch.from_numpy(settled.reach).movedim(0, -1)
-    if not (reach[episodes, order] > 0).any():
-        return best, settled, None
-    return best, settled, (reach[:, : found.shape[1]] - rough_reach(problem, rollout, found)).amax(1)
+    broken, mistaken = (reach[episodes, order] > 0).any(-1), torch.zeros_like(reach[:, 0])
+    if broken.any():
+        mistaken = (reach[:, : found.shape[1]] - rough_reach(problem, rollout, found)).amax(1)
+    return Found(best, (reach <= 0).all(-1).any(1), broken, mistaken)
 
 
 def settle(problem: Problem, rollout: Rollout, actions: Float[Tensor, "episode candidate step action"]) -> Settled:
@@ -228,14 +246,15 @@ def _report_limits(
     """How each limit is kept; where one is not, which of them cannot be kept together with the others."""
     values = settled.value[..., 0]
     kept = settled.reach[..., 0] <= 0
-    impossible = ~kept.all(0)
+    impossible = np.flatnonzero(~kept.all(0)).tolist()
     reports = []
     for index, limit in enumerate(problem.limits):
         conflict, reachable = np.zeros(kept.shape[1], bool), np.full(kept.shape[1], np.nan)
-        if impossible.any():
-            others, least = _least(problem, rollout, planner, chosen, index, seed)
-            conflict = impossible & others & (least > limit.bound)
-            reachable = np.where(conflict, least, np.nan)
+        if impossible:
+            some = problem.take(impossible), rollout.take(impossible)
+            others, least = _least(*some, planner, chosen[impossible], index, seed)
+            conflict[impossible] = others & (least > limit.bound)
+            reachable[conflict] = least[conflict[impossible]]
         reports.append(
             LimitReport(
                 text=limit.text,

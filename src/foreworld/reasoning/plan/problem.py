@@ -83,6 +83,10 @@ class Problem:
         """Decisions along the horizon."""
         return -(-self.plan.horizon // self.every)
 
+    def take(self, episodes: Sequence[int]) -> "Problem":
+        """The same task, about some of the histories."""
+        return replace(self, plan=self.plan.take(episodes), before=self.before[episodes], taken=self.taken[episodes])
+
     def relaxed(self) -> "Problem":
         """The same, with integers that may be fractions: what a gradient can follow."""
         return replace(self, whole=torch.tensor([count > 0 for count in self.categories]))

@@ -5,6 +5,8 @@ is computed once, and a candidate costs its own few columns. Every candidate mee
 numbers): plans differ by what they do alone.
 """
 
+from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -57,6 +59,10 @@ class Rollout(Protocol):
 
     def settle(self, actions: Actions) -> Futures:
         """The futures that an answer rests on, fully calibrated."""
+        ...
+
+    def take(self, episodes: Sequence[int]) -> "Rollout":
+        """The same, behind some of the histories."""
         ...
 
 
@@ -154,6 +160,13 @@ class ModelRollout:
         misfit = (standard.mean(1).square() + (spread - 1).square()).sum(-1)
         taken = tried[misfit.argmin()]
         return added[member, taken], uniform[member, taken]
+
+    def take(self, episodes: Sequence[int]) -> "ModelRollout":
+        some = copy(self)
+        some.growth, some.left, some.memory = self.growth[episodes], self.left[episodes], self.memory[episodes]
+        some.beliefs, some.constant = self.beliefs[:, episodes], self.constant[:, episodes]
+        some.keep, some.share = self.keep[:, episodes], self.share[:, episodes]
+        return some
 
     def search(self, actions: Actions) -> Float[Tensor, "sample episode candidate step target"]:
         drawn, mean, variance = self._futures(actions, self.few)
