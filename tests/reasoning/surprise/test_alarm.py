@@ -3,9 +3,12 @@
 import numpy as np
 import pytest
 
+from foreworld.data.schema import Variable
 from foreworld.reasoning.surprise.alarm import Watch, onset
+from foreworld.reasoning.surprise.standard import Standard, sides
 
 TWO_SIDED = np.array([True, True, True, False])
+OBSERVATIONS = [Variable(name=name, role="observation") for name in "abc"]
 
 
 def noise(episodes: int, steps: int, seed: int) -> np.ndarray:
@@ -85,3 +88,24 @@ def test_a_rate_that_was_not_counted_has_no_interval(watch: Watch) -> None:
     rates = np.array(watch.rates)
     assert (np.diff(rates) < 0).all()
     np.testing.assert_allclose(watch.rate(np.array([watch.threshold(0.01)])), 0.01, rtol=1e-6)
+
+
+def test_the_budget_of_an_ensemble_is_kept_where_its_members_slip_one_by_one() -> None:
+    """Slips that last make many alarms of a member, and few of the mean of five, which no trajectory shows."""
+    members, steps = 5, 400
+
+    def episode(rng: np.random.Generator, count: int) -> np.ndarray:
+        burst = np.repeat(rng.random((count, steps // 20, 4)) < 0.1, 20, axis=1)
+        own = rng.normal(size=(count, steps, 4)) * np.where(burst, 2.5, 0.7)
+        return rng.normal(size=(steps, 4)) + own
+
+    rng = np.random.default_rng(5)
+    held_out = [list(episode(rng, 2 if index % 4 == 0 else 1)) for index in range(160)]
+    standard, scores = Standard.fit(held_out, members)
+    alone = Watch.fit(scores, sides(OBSERVATIONS))
+    twice = [place for place, both in enumerate(held_out) if len(both) == 2]
+    together = alone.of_ensemble(scores[twice], standard.paired(held_out), members)
+    fresh = standard.judge([episode(rng, members) for _ in range(100)]).scores
+    rates = [1000 * raised(one, fresh, 5.0).mean() for one in (alone, together)]
+    assert rates[0] < 0.8 * 5 and abs(rates[1] / 5 - 1) < 0.25
+    np.testing.assert_allclose(alone.of_ensemble(scores[twice], standard.paired(held_out), 1).rates, alone.rates)

@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from pydantic import BaseModel, ConfigDict
 
-from foreworld.reasoning.surprise.normal_scores import Tail, chance_above
+from foreworld.reasoning.surprise.normal_scores import PRIOR, Tail, chance_above
 
 SHIFTS = (0.5, 1.0, 2.0, -0.5, -1.0, -2.0)  # Of the mean of the normal scores.
 SPREADS = (2.0, 0.3)  # Of their deviation: wild, and stuck.
@@ -25,6 +25,8 @@ THRESHOLDS = np.linspace(1.0, np.log(1e5), 24)
 JOINT = 2.0  # The sum over n streams is sought at levels of sqrt(n) times this.
 NEVER = Tail(share=1.0, start=1e9, scale=1.0)  # No row of any evidence.
 FEWEST = 10  # Alarms on held-out rows that a rate is read from.
+FOLDS = 5  # Of held-out trajectories, to count alarms on each with the tails of the others.
+COMMON = 0.05  # The rate from which on rates are an exponential tail.
 
 
 def likelihoods(scores: Float[np.ndarray, "*row"], two_sided: Bool[np.ndarray, " stream"]) -> np.ndarray:
@@ -89,16 +91,41 @@ class Watch(BaseModel):
     def fit(cls, scores: Float[np.ndarray, "episode step stream"], two_sided: Bool[np.ndarray, " stream"]) -> "Watch":
         """Measure on held-out trajectories what their evidence comes to; NaN where nothing was seen.
 
-        Rates are counted in one half of the trajectories with the tails of the other, since there are many tails and
+        Rates are counted in each part of the trajectories with the tails of the others, since there are many tails and
         the same rows would flatter them.
         """
-        half = np.arange(len(scores)) % 2 == 0
-        parts = [(half, ~half), (~half, half)] if len(scores) > 1 else [(half, half)]
         counts = np.zeros((len(THRESHOLDS), len(scores)))
-        for learn, count in parts:
+        for part in range(min(FOLDS, len(scores))):
+            count = np.arange(len(scores)) % FOLDS == part
+            learn = ~count if len(scores) > 1 else count
             counts[:, count] = _count(_tails(scores[learn], two_sided).run(scores[count], THRESHOLDS))
         there = np.isfinite(scores).any(-1)
         return _tails(scores, two_sided).model_copy(update=_curve(counts, there.sum(1)))
+
+    def of_ensemble(
+        self,
+        alone: Float[np.ndarray, "episode step stream"],
+        paired: Float[np.ndarray, "episode _ stream"],
+        members: int,
+    ) -> "Watch":
+        """The rates of an ensemble: where members slip one by one, their mean does not, and raises fewer alarms.
+
+        How much sooner the tail of its evidence ends is read from trajectories that two members left out, and goes like
+        1 / members, as the variance of a mean does.
+
+        Args:
+            alone, paired: standard scores of these trajectories, from one of the two members and from their mean.
+            members: of the ensemble.
+        """
+        begin = int(np.argmax(np.array(self.rates) <= COMMON))
+        counts = (_count(self.run(scores, THRESHOLDS)).sum(1)[begin:] for scores in (alone, paired))
+        one, two = ((count.sum() + PRIOR) / (count[0] + PRIOR) for count in counts)
+        steeper = (one / two) ** (2 - 2 / members)
+        rates = np.array(self.rates)
+        rates[begin:] = rates[begin] * (rates[begin:] / rates[begin]) ** steeper
+        known = len(self.errors)
+        errors = np.array(self.errors) * rates[:known] / np.array(self.rates[:known])
+        return self.model_copy(update={"rates": rates.tolist(), "errors": errors.tolist()})
 
     def threshold(self, rate: float) -> float:
         """The level that raises so many alarms a row on held-out trajectories."""
@@ -129,23 +156,31 @@ class Watch(BaseModel):
     ) -> list[Alarms]:
         """Watch trajectories, with each of some thresholds. Time is a loop, since an alarm changes what follows."""
         two_sided = np.array(self.two_sided)
-        lines = _lines(self.streams)
+        slope, offset = (part.T[:, None, None] for part in _lines(self.streams))
         by_row = row_evidence(scores, two_sided)
         seen = np.isfinite(scores)
         row = self.row.rarity(_largest(by_row))
         count, (episodes, steps, _) = len(thresholds), scores.shape
-        e = likelihoods(np.nan_to_num(scores), two_sided)
-        r = np.zeros((count, *e[:, 0].shape))
+        # Kinds come first, since numpy takes the largest over a short last axis one number at a time.
+        e = np.where(seen[..., None], likelihoods(np.nan_to_num(scores), two_sided), 1.0)
+        e = np.ascontiguousarray(np.moveaxis(e, -1, 0))[:, None]
+        r = np.zeros((len(e), count, episodes, scores.shape[-1]))
+        lines = np.empty_like(r)
         raised, level = np.zeros((count, episodes, steps), bool), np.zeros((count, episodes, steps))
         gathered = np.zeros((count if count == 1 else 0, *scores.shape))
         for step in range(steps):
-            r = np.where(seen[:, step, :, None], np.minimum((1 + r) * e[:, step], 1e300), r)
+            r += seen[:, step]
+            r *= e[:, :, :, step]
+            np.minimum(r, 1e300, out=r)
             # Of all kinds of change, the one that is rarest among normal rows.
-            rarity = (np.log(r + 1e-300) * lines[0] + lines[1]).max(-1)
+            np.log(np.add(r, 1e-300, out=lines), out=lines)
+            lines *= slope
+            lines += offset
+            rarity = lines.max(0)
             slow = np.maximum(self.slow.rarity(_largest(rarity)), self.joint.rarity(np.maximum(rarity, 0).sum(-1)))
             level[..., step] = np.maximum(row[:, step], slow)
             raised[..., step] = (level[..., step] >= thresholds[:, None]) & seen[:, step].any(-1)
-            r[raised[..., step]] = 0
+            r[:, raised[..., step]] = 0
             if count == 1:
                 gathered[:, :, step] = rarity
         sudden = row >= np.minimum(level, thresholds[:, None, None])

@@ -79,8 +79,12 @@ def fit_monitor(
             for place, scores in zip(places, by_episode(seen.scores, seen.table), strict=True):
                 found.setdefault(place, []).append(scores[0])
     expectation, distance = (_join(one) for one in zip(*parts, strict=True))
-    standard, scores = Standard.fit(list(found.values()), len(held_out))
+    every, members = list(found.values()), len(held_out)
+    standard, scores = Standard.fit(every, members)
     watch = Watch.fit(scores, sides(encoding.schema.observations))
+    twice = [place for place, both in enumerate(every) if len(both) == 2]
+    if twice:
+        watch = watch.of_ensemble(scores[twice], standard.paired(every), members)
     return Monitor(expectation, distance, standard, watch, _complete(data))
 
 
