@@ -3,16 +3,21 @@
     python benchmarks/glucose_closed_loop.py             # the missing seeds, then results/glucose_closed_loop.md
     python benchmarks/glucose_closed_loop.py --seeds 0   # one seed
 
-Each seed's model was trained on 24 patients (benchmarks/glucose.py) and controls the other 6, so that
-five seeds control all thirty. Meals are drawn as by simglucose 0.2.11's `RandomScenario`. The reference is that
-package's tuned basal-bolus `BBController` (target 140 mg/dL), its rule and constants written anew over the vectorised
-simulator: basal u2ss * BW / 6000 U/min; with a meal, carbohydrate / CR plus, above 150 mg/dL, (glucose - 140) / CF
+Each seed's model learns from 24 patients and controls the other 6, so that five seeds control all thirty. Meals are
+drawn as by simglucose 0.2.11's `RandomScenario`, which serves a child what it serves an adult; so the training
+patients, otherwise those of benchmarks/glucose.py, are served that as well. The reference is that package's tuned
+basal-bolus `BBController` (target 140 mg/dL), its rule and constants written anew over the vectorised simulator:
+basal u2ss * BW / 6000 U/min; with a meal, carbohydrate / CR plus, above 150 mg/dL, (glucose - 140) / CF
 units. It sees each meal as it begins; so does the planner when meals are announced (and nothing of later ones), and
 never when it is blind. Nobody eats sugar against low readings. Time in range is of the true glucose, not the sensor's.
+Goal and limit were chosen on two days of six other patients, by a model that had not seen those (a split that is none
+of the five): a chance of 0.05 of falling below 70 cannot be kept after most meals, and where no plan keeps a limit the
+one that breaks it least is no good plan (80% of the time in 70 to 180, for 91 at 0.1, 95 at 0.2, 94 at 0.3).
 """
 
 import json
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,20 +28,24 @@ from cells import KEPT, by_seed, command_line, publish
 from foreworld.data.episodes import Episode, Episodes
 from foreworld.domains import glucose_model
 from foreworld.domains.base import derive_seed
+from foreworld.domains.collect import collect
 from foreworld.domains.glucose import Glucose
+from foreworld.domains.glucose_policy import Therapy
 from foreworld.model import WorldModel
 from foreworld.reasoning.plan.agent import Agent
 from foreworld.reasoning.plan.icem import ICEM
 from foreworld.reasoning.plan.problem import Task
+from glucose import DAYS
+from glucose import split as folds
 
 RESULTS = Path(__file__).parent / "results" / "glucose_closed_loop"
-MODELS = KEPT / "glucose"
+MODELS = KEPT / "glucose_closed_loop"
 STEP, DAY = 5, 288
 EVERY = 6  # Steps between plans: half an hour.
 DAYS_EACH = 3  # Days of each patient and seed.
 TASK = Task(
-    goal="max(110 - glucose, 0) ** 2 / 100 + max(glucose - 125, 0) ** 2 / 1000",
-    limits=("P(glucose < 70) <= 0.05",),
+    goal="max(105 - glucose, 0) ** 2 / 100 + max(glucose - 120, 0) ** 2 / 1000",
+    limits=("P(glucose < 70) <= 0.2",),
     bounds={"basal": (0.0, None), "bolus": (0.0, None)},
     every=EVERY,
 )
@@ -74,8 +83,6 @@ def meals(rng: np.random.RandomState) -> np.ndarray:
 
 def draw_day(seed: int) -> Day:
     """A day of each patient that the seed's model has not seen."""
-    from glucose import split as folds
-
     patients = folds(Glucose(), seed)[1]
     patients = [name for name in patients for _ in range(DAYS_EACH)]
     words = [(name, index) for index, name in enumerate(patients)]
@@ -162,9 +169,25 @@ def simulate(day: Day, act) -> dict:
     }
 
 
+class Served(Glucose):
+    """The same patients, who eat what is served, whatever they weigh."""
+
+    def _therapies(self, instances: Sequence[str]) -> list[Therapy]:
+        return [replace(therapy, appetite=1.0) for therapy in super()._therapies(instances)]
+
+
+def learn(seed: int) -> WorldModel:
+    """The kept model of a seed, or a new one."""
+    kept = MODELS / f"seed{seed}"
+    if not kept.exists():
+        train, _ = folds(Glucose(), seed)
+        WorldModel.fit(collect(Served(), instances=train, steps=DAYS * DAY, seed=100 + seed), seed=seed).save(kept)
+    return WorldModel.load(kept)
+
+
 def run(seed: int, candidates: int, iterations: int) -> dict:
     """All three controllers on the same day."""
-    day, model = draw_day(seed), WorldModel.load(MODELS / f"seed{seed}")
+    day, model = draw_day(seed), learn(seed)
     return {
         "seed": seed,
         "planner": {"candidates": candidates, "iterations": iterations, "goal": TASK.goal, "limits": list(TASK.limits)},
