@@ -249,7 +249,7 @@ def _report_limits(
     impossible = np.flatnonzero(~kept.all(0)).tolist()
     reports = []
     for index, limit in enumerate(problem.limits):
-        conflict, reachable = np.zeros(kept.shape[1], bool), np.full(kept.shape[1], np.nan)
+        conflict, reachable = np.zeros(kept.shape[1], bool), np.full(kept.shape[1], np.nan, values.dtype)
         if impossible:
             some = problem.take(impossible), rollout.take(impossible)
             others, least = _least(*some, planner, chosen[impossible], index, seed)
