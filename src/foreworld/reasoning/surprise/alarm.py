@@ -123,8 +123,8 @@ class Watch(BaseModel):
         steeper = (one / two) ** (2 - 2 / members)
         rates = np.array(self.rates)
         rates[begin:] = rates[begin] * (rates[begin:] / rates[begin]) ** steeper
-        known = len(self.errors)
-        errors = np.array(self.errors) * rates[:known] / np.array(self.rates[:known])
+        slope = np.where(np.arange(len(rates)) < begin, 1.0, steeper) * rates / np.array(self.rates)
+        errors = np.array(self.errors) * slope[: len(self.errors)]
         return self.model_copy(update={"rates": rates.tolist(), "errors": errors.tolist()})
 
     def threshold(self, rate: float) -> float:
