@@ -24,7 +24,8 @@ import numpy as np
 import torch
 from scipy.stats import truncnorm
 
-from cells import KEPT, by_seed, command_line, publish
+from cells import by_seed, command_line, publish
+from domains import fitted
 from foreworld.data.episodes import Episode, Episodes
 from foreworld.domains import glucose_model
 from foreworld.domains.base import derive_seed
@@ -35,11 +36,10 @@ from foreworld.model import WorldModel
 from foreworld.reasoning.plan.agent import Agent
 from foreworld.reasoning.plan.icem import ICEM
 from foreworld.reasoning.plan.problem import Task
-from glucose import DAYS
+from glucose import DAYS, HORIZON
 from glucose import split as folds
 
 RESULTS = Path(__file__).parent / "results" / "glucose_closed_loop"
-MODELS = KEPT / "glucose_closed_loop"
 STEP, DAY = 5, 288
 EVERY = 6  # Steps between plans: half an hour.
 DAYS_EACH = 3  # Days of each patient and seed.
@@ -176,18 +176,15 @@ class Served(Glucose):
         return [replace(therapy, appetite=1.0) for therapy in super()._therapies(instances)]
 
 
-def learn(seed: int) -> WorldModel:
-    """The kept model of a seed, or a new one."""
-    kept = MODELS / f"seed{seed}"
-    if not kept.exists():
-        train, _ = folds(Glucose(), seed)
-        WorldModel.fit(collect(Served(), instances=train, steps=DAYS * DAY, seed=100 + seed), seed=seed).save(kept)
-    return WorldModel.load(kept)
-
-
 def run(seed: int, candidates: int, iterations: int) -> dict:
     """All three controllers on the same day."""
-    day, model = draw_day(seed), learn(seed)
+    day, (train, _) = draw_day(seed), folds(Glucose(), seed)
+    model = fitted(
+        "glucose_closed_loop",
+        seed,
+        lambda: collect(Served(), instances=train, steps=DAYS * DAY, seed=100 + seed),
+        HORIZON,
+    )
     return {
         "seed": seed,
         "planner": {"candidates": candidates, "iterations": iterations, "goal": TASK.goal, "limits": list(TASK.limits)},

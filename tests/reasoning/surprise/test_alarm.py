@@ -104,8 +104,9 @@ def test_the_budget_of_an_ensemble_is_kept_where_its_members_slip_one_by_one() -
     standard, scores = Standard.fit(held_out, members)
     alone = Watch.fit(scores, sides(OBSERVATIONS))
     twice = [place for place, both in enumerate(held_out) if len(both) == 2]
-    together = alone.of_ensemble(scores[twice], standard.paired(held_out), members)
+    pairs = standard.paired([held_out[place] for place in twice])
+    together = alone.of_ensemble(scores[twice], pairs, members)
     fresh = standard.judge([episode(rng, members) for _ in range(100)]).scores
     rates = [1000 * raised(one, fresh, 5.0).mean() for one in (alone, together)]
     assert rates[0] < 0.8 * 5 and abs(rates[1] / 5 - 1) < 0.25
-    np.testing.assert_allclose(alone.of_ensemble(scores[twice], standard.paired(held_out), 1).rates, alone.rates)
+    np.testing.assert_allclose(alone.of_ensemble(scores[twice], pairs, 1).rates, alone.rates)

@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from pydantic import BaseModel, ConfigDict
 
-from foreworld.reasoning.surprise.normal_scores import PRIOR, Tail, chance_above
+from foreworld.reasoning.surprise.normal_scores import PRIOR, TAIL, Tail, chance_above
 
 SHIFTS = (0.5, 1.0, 2.0, -0.5, -1.0, -2.0)  # Of the mean of the normal scores.
 SPREADS = (2.0, 0.3)  # Of their deviation: wild, and stuck.
@@ -26,7 +26,6 @@ JOINT = 2.0  # The sum over n streams is sought at levels of sqrt(n) times this.
 NEVER = Tail(share=1.0, start=1e9, scale=1.0)  # No row of any evidence.
 FEWEST = 10  # Alarms on held-out rows that a rate is read from.
 FOLDS = 5  # Of held-out trajectories, to count alarms on each with the tails of the others.
-COMMON = 0.05  # The rate from which on rates are an exponential tail.
 
 
 def likelihoods(scores: Float[np.ndarray, "*row"], two_sided: Bool[np.ndarray, " stream"]) -> np.ndarray:
@@ -117,7 +116,7 @@ class Watch(BaseModel):
             alone, paired: standard scores of these trajectories, from one of the two members and from their mean.
             members: of the ensemble.
         """
-        begin = int(np.argmax(np.array(self.rates) <= COMMON))
+        begin = int(np.argmax(np.array(self.rates) <= TAIL))
         counts = (_count(self.run(scores, THRESHOLDS)).sum(1)[begin:] for scores in (alone, paired))
         one, two = ((count.sum() + PRIOR) / (count[0] + PRIOR) for count in counts)
         steeper = (one / two) ** (2 - 2 / members)

@@ -84,7 +84,7 @@ def fit_monitor(
     watch = Watch.fit(scores, sides(encoding.schema.observations))
     twice = [place for place, both in enumerate(every) if len(both) == 2]
     if twice:
-        watch = watch.of_ensemble(scores[twice], standard.paired(every), members)
+        watch = watch.of_ensemble(scores[twice], standard.paired([every[place] for place in twice]), members)
     return Monitor(expectation, distance, standard, watch, _complete(data))
 
 

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 KNOTS = 41
 FEWEST = 20  # Scores that a tail is measured on.
+TAIL = 0.05  # Of the rows are beyond where an exponential tail begins.
 PRIOR = 5.0  # Excesses of one, which is the mean of that of -log p and of log R, that a tail begins with.
 LARGEST = 7.0  # Normal scores end here, at a p of 1e-12.
 
@@ -114,8 +115,8 @@ class Tail(BaseModel):
         """The tail beyond 95% of the scores; of few scores, a larger part."""
         known = scores[np.isfinite(scores)]
         if not known.size:
-            return cls(share=0.05, start=0.0, scale=1.0)
-        share = float(np.clip(FEWEST / known.size, 0.05, 0.5))
+            return cls(share=TAIL, start=0.0, scale=1.0)
+        share = float(np.clip(FEWEST / known.size, TAIL, 0.5))
         start = float(np.quantile(known, 1 - share))
         above = known[known > start]
         return cls(share=share, start=start, scale=float((above - start).sum() + PRIOR) / (above.size + PRIOR))
@@ -123,7 +124,7 @@ class Tail(BaseModel):
     @classmethod
     def through(cls, levels: Float[np.ndarray, " level"], counts: Float[np.ndarray, " level"], rows: int) -> "Tail":
         """The tail in which so many of the rows count beyond each level."""
-        first = int(np.argmax(counts <= 0.05 * rows)) if (counts <= 0.05 * rows).any() else len(counts) - 1
+        first = int(np.argmax(counts <= TAIL * rows)) if (counts <= TAIL * rows).any() else len(counts) - 1
         enough = np.flatnonzero(counts >= FEWEST / 2)
         last = max(int(enough[-1]) if len(enough) else first, first)
         fallen = np.log(max(counts[first], 0.5) / max(counts[last], 0.5))

@@ -101,10 +101,10 @@ class Standard(BaseModel):
         joint = self.joint.normal(_fresh(common, self.joint_habits))
         return Judged(np.concatenate([own, joint], axis=-1), centre[..., :-1], width[..., :-1])
 
-    def paired(self, found: Sequence[Sequence[Float[np.ndarray, "_ scored"]]]) -> Streams:
-        """Standard normal scores of the trajectories that two members left out, from the mean of both."""
+    def paired(self, twice: Sequence[Sequence[Float[np.ndarray, "_ scored"]]]) -> Streams:
+        """Standard normal scores of trajectories that two members left out, from the mean of both."""
         two = self.model_copy(update={"narrow": [1.0] * len(self.narrow)})
-        return two.judge([np.stack(both) for both in found if len(both) == 2]).scores
+        return two.judge([np.stack(both) for both in twice]).scores
 
     def score(
         self, index: int, normal: float, centre: Float[np.ndarray, " step"], width: Float[np.ndarray, " step"]
