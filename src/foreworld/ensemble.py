@@ -1,7 +1,7 @@
 """A trained ensemble with all that was fitted to it: what every answer is drawn from, and judged by."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,8 @@ from foreworld.reasoning.band import Band
 from foreworld.reasoning.calibrate import Calibration, widened
 from foreworld.reasoning.forecast import draw, encode_now
 from foreworld.reasoning.imagination import Imagination
+from foreworld.reasoning.individual.look import Terms, look_back
+from foreworld.reasoning.individual.population import Known, Population
 from foreworld.reasoning.pool import bounded, pool
 from foreworld.reasoning.support.judge import Support
 from foreworld.reasoning.support.verdict import Verdict
@@ -35,6 +37,7 @@ class Ensemble:
         config: how it was built and trained.
         encoding: schema and scaling.
         network: the ensemble.
+        population: how individuals differ from what the networks say.
         calibration, support: what makes its intervals honest, and tells where they are not.
         monitor: what tells a surprising row from an ordinary one; of the objective jepa.
         baselines: fitted to the same episodes, and evaluated with it always.
@@ -46,6 +49,7 @@ class Ensemble:
     config: FitConfig
     encoding: Encoding
     network: Network
+    population: Population
     calibration: Calibration
     support: Support
     monitor: Monitor | None
@@ -53,6 +57,7 @@ class Ensemble:
     log: Log
     about: dict[str, Any]
     trained_on: tuple[str, ...]
+    _kept: dict[str, tuple[Episodes, Known]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def schema(self) -> Schema:
@@ -71,7 +76,17 @@ class Ensemble:
     def judge(self, histories: Episodes, plan: Plan) -> Verdict:
         """How far histories and plan lie within what training saw: a score in [0, 1], and why it is low."""
         beliefs = encode_now(self.network, histories, self.encoding)
-        return self.support.judge(self.network, self.encoding, beliefs, histories, plan)
+        unsettled = self.unsettled(histories, plan)
+        return self.support.judge(self.network, self.encoding, beliefs, histories, plan, unsettled)
+
+    def know(self, histories: Episodes) -> Known:
+        """What each history tells of how the model errs about its individual. The last answer is kept."""
+        once, place = histories.distinct()
+        kept = self._kept.get("known")
+        if kept is None or len(kept[0]) != len(once) or any(a is not b for a, b in zip(kept[0], once, strict=True)):
+            kept = once, self.population.know(look_back(self.network, self.encoding, once))
+            self._kept["known"] = kept
+        return kept[1].take(place)
 
     def neighbours(self, histories: Episodes, plan: Plan, *, seed: int = 0) -> tuple[tuple[str | int, ...], ...]:
         """Names of the training episodes that are most like what is imagined of each history under a plan.
@@ -109,9 +124,14 @@ class Ensemble:
     def draw(
         self, histories: Episodes, plan: Plan, *, draws: int, seed: int
     ) -> Float[np.ndarray, "network draw episode step target"]:
-        """Futures before calibration, in scaled units; readings last as held-out ones did."""
+        """Futures of these individuals before calibration, in scaled units; readings last as held-out ones did."""
         lasting = self.calibration.persistence
-        return draw(self.network, histories, plan, self.encoding, draws=draws, seed=seed, persistence=lasting)
+        drawn = draw(self.network, histories, plan, self.encoding, draws=draws, seed=seed, persistence=lasting)
+        return drawn + self.shift(histories, plan)
+
+    def shift(self, histories: Episodes, plan: Plan) -> Float[np.ndarray, "episode step target"]:
+        """What the networks are expected to miss about these individuals, in scaled units."""
+        return self.know(histories).shift(Terms.of(histories, plan, self.encoding)).astype(np.float32)
 
     def calibrated(
         self,
@@ -129,6 +149,10 @@ class Ensemble:
         # Quantiles of categories cannot be averaged; their futures are thrown together.
         continuous = [variable.kind == "continuous" for variable in self.schema.targets]
         return np.where(continuous, averaged, together)
+
+    def unsettled(self, histories: Episodes, plan: Plan) -> Float[np.ndarray, "episode step"]:
+        """How little is known of these individuals, see `Known.unsettled`."""
+        return self.know(histories).unsettled(Terms.of(histories, plan, self.encoding))
 
     def _read(self, data: Any, reader: Callable[[Any, Schema], Episodes] = read) -> Episodes:
         """Episodes as the model knows them: another schema may number the same categories otherwise."""

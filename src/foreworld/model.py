@@ -18,6 +18,7 @@ from foreworld.errors import QuestionError, TrainingError
 from foreworld.evidence.baselines import Persistence, RidgeARX
 from foreworld.reasoning.held_out import calibrate, forecast_held_out
 from foreworld.reasoning.imagination import Imagination
+from foreworld.reasoning.individual.fit import fit_population
 from foreworld.reasoning.question import Do, build_plan
 from foreworld.reasoning.recalibrate import Recalibrated, recalibrate, recognise
 from foreworld.reasoning.support.fit import fit_support
@@ -86,13 +87,15 @@ class WorldModel(Ensemble):
         state = None if checkpoint is None else Path(checkpoint)
         trained = train(data, config, seed=seed, checkpoint=state, progress=progress)
         network, encoding = trained.network, trained.encoding
-        held_out = forecast_held_out(network, encoding, data, trained.held_out, seed=seed)
-        support, growth = fit_support(network, encoding, data, trained.held_out, seed=seed)
+        population = fit_population(network, encoding, data, trained.held_out)
+        held_out = forecast_held_out(network, encoding, data, trained.held_out, population, seed=seed)
+        support, growth = fit_support(network, encoding, data, trained.held_out, held_out, seed=seed)
         ahead = trained.config.horizon
         return cls(
             config=trained.config,
             encoding=encoding,
             network=network,
+            population=population,
             calibration=calibrate(held_out, encoding, trained.config.members, growth),
             support=support,
             monitor=fit_monitor(network, encoding, data, trained.held_out, seed=seed)

@@ -13,6 +13,7 @@ from foreworld.data.schema import Schema
 from foreworld.errors import ArtifactError
 from foreworld.evidence.baselines import Persistence, RidgeARX
 from foreworld.reasoning.calibrate import Calibration
+from foreworld.reasoning.individual.population import Population
 from foreworld.reasoning.support.judge import Support
 from foreworld.reasoning.surprise.monitor import Monitor
 from foreworld.world.build import build_network
@@ -42,7 +43,7 @@ def save(model: "WorldModel", folder: Path) -> None:
     if model.monitor is not None:
         watched, measured = model.monitor.state()
         files["surprise.json"], files["surprise.safetensors"] = _json(measured), tensors_to_bytes(watched)
-    for name, part in {"support": model.support, **model.baselines}.items():
+    for name, part in {"population": model.population, "support": model.support, **model.baselines}.items():
         arrays, settings = part.state()
         files[f"{name}.json"] = _json(settings)
         files[f"{name}.safetensors"] = tensors_to_bytes(arrays)
@@ -73,6 +74,9 @@ def load(folder: Path) -> "WorldModel":
             config=config,
             encoding=encoding,
             network=network,
+            population=Population.from_state(
+                bytes_to_tensors(files["population.safetensors"]), json.loads(files["population.json"])
+            ),
             calibration=Calibration.model_validate_json(files["calibration.json"]),
             support=Support.from_state(
                 bytes_to_tensors(files["support.safetensors"]), json.loads(files["support.json"])

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
-from foreworld.data.episodes import Episode
+from foreworld.data.episodes import Episode, Episodes
+from foreworld.data.plan import Plan
 from foreworld.data.scaling import Encoding
 
 
@@ -60,6 +61,14 @@ def run_memory(
         start = left[:, step] * start + added[:, step]
         memory[:, step] = start
     return memory
+
+
+def since_action(histories: Episodes, plan: Plan, encoding: Encoding) -> Float[np.ndarray, "episode step"]:
+    """Time from the action before to each action of a plan, in median steps; one where there was none before."""
+    step = encoding.scaling.step
+    now = np.array([episode.time[-1] for episode in histories])
+    last = np.array([episode.time[-2] if episode.steps else episode.time[-1] - step for episode in histories])
+    return np.diff(np.concatenate([last[:, None], now[:, None], plan.time[:, :-1]], axis=1), axis=1) / step
 
 
 def memory_of(episode: Episode, rows: int, encoding: Encoding) -> Float[np.ndarray, " sum"]:

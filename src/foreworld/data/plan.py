@@ -1,7 +1,7 @@
 """Questions about the future: a `Plan` says what is to be done after the last observation, a `Forecaster` answers."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -86,4 +86,20 @@ def cut(data: Episodes, origins: Sequence[tuple[int, int]], horizon: int) -> Cas
         plan=Plan(np.stack(time), np.stack(actions), np.stack(known)),
         truth=np.stack(truth),
         group=tuple(data[index].id for index, _ in origins),
+    )
+
+
+def lengthened(episode: Episode, rows: int, step: float) -> Episode:
+    """The episode with rows after its last of which nothing is known, so that its last rows can be forecast from."""
+
+    def unknown(values: np.ndarray) -> np.ndarray:
+        return np.full((rows, values.shape[1]), np.nan)
+
+    moves = np.concatenate([episode.pending[None], unknown(episode.actions)[1:]])
+    return replace(
+        episode,
+        time=np.concatenate([episode.time, episode.time[-1] + step * np.arange(1, rows + 1)]),
+        observations=np.concatenate([episode.observations, unknown(episode.observations)]),
+        known_future=np.concatenate([episode.known_future, unknown(episode.known_future)]),
+        actions=np.concatenate([episode.actions, moves]),
     )

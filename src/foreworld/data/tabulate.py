@@ -10,7 +10,7 @@ from foreworld.data.episodes import Episode, Episodes
 from foreworld.data.increments import increments, increments_width
 from foreworld.data.last_seen import last_seen
 from foreworld.data.layout import move_columns
-from foreworld.data.memory import memory_of, memory_width, run_memory, stack_padded
+from foreworld.data.memory import memory_of, memory_width, run_memory, since_action, stack_padded
 from foreworld.data.plan import Plan
 from foreworld.data.scaling import Encoding
 
@@ -129,13 +129,10 @@ def encode_plan(
     histories: Episodes, plan: Plan, encoding: Encoding
 ) -> tuple[Float[np.ndarray, "episode step move"], Float[np.ndarray, "episode step"]]:
     """Predictor inputs of a plan, and the elapsed times in median steps."""
-    step = encoding.scaling.step
     now = np.array([episode.time[-1] for episode in histories])
-    last = np.array([episode.time[-2] if episode.steps else episode.time[-1] - step for episode in histories])
-    leaving = np.concatenate([last[:, None], now[:, None], plan.time], axis=1)
-    since, elapsed = np.diff(leaving[:, :-1], axis=1) / step, np.diff(leaving[:, 1:], axis=1) / step
+    elapsed = np.diff(np.concatenate([now[:, None], plan.time], axis=1), axis=1) / encoding.scaling.step
     start = np.stack([memory_of(episode, episode.steps, encoding) for episode in histories])
-    memory = run_memory(start, plan.actions, since, encoding)
+    memory = run_memory(start, plan.actions, since_action(histories, plan, encoding), encoding)
     static = np.stack([episode.static for episode in histories])
     moves = encode_moves(static, plan.actions, memory, plan.known_future, elapsed, encoding)
     return moves, elapsed.astype(np.float32)

@@ -16,6 +16,8 @@ from foreworld.data.scaling import Encoding
 from foreworld.reasoning.calibrate import LEVELS, Calibration, fit_band, fit_calibration, quantiles, widened
 from foreworld.reasoning.conformal import conformal_quantile, misses
 from foreworld.reasoning.forecast import draw
+from foreworld.reasoning.individual.look import Terms, look_back
+from foreworld.reasoning.individual.population import Population
 from foreworld.reasoning.persistence import fit_persistence
 from foreworld.reasoning.pool import bounded
 from foreworld.world.build import Network, build_network
@@ -35,12 +37,18 @@ class HeldOut:
         samples: of a member that did not train on the episode.
         truth: NaN where not observed.
         origin: the episode, by position, and the row that each case starts from.
+        member: that was asked.
+        shift: what `samples` were moved by for what is known of the individual.
+        unsettled: how much wider they should be for what is not, see `foreworld.reasoning.individual`.
         persistence: of readings, see `foreworld.reasoning.persistence`; none where there are none.
     """
 
     samples: Float[np.ndarray, "draw case step target"]
     truth: Float[np.ndarray, "case step target"]
     origin: Int[np.ndarray, "case 2"]
+    member: Int[np.ndarray, " case"]
+    shift: Float[np.ndarray, "case step target"]
+    unsettled: Float[np.ndarray, "case step"]
     persistence: list[float] = field(default_factory=list)
 
 
@@ -55,13 +63,19 @@ def spread_origins(
 
 
 def forecast_held_out(
-    network: Network, encoding: Encoding, data: Episodes, held_out: list[Int[np.ndarray, " _"]], *, seed: int
+    network: Network,
+    encoding: Encoding,
+    data: Episodes,
+    held_out: list[Int[np.ndarray, " _"]],
+    population: Population,
+    *,
+    seed: int,
 ) -> HeldOut:
     """Ask each member about the episodes that it left out; members that left out the same ones are asked once."""
     horizon = network.config.horizon
     members = {tuple(fold.tolist()): member for member, fold in enumerate(held_out)}
     every = spread_origins(data, np.unique(np.concatenate(held_out)), horizon=horizon, limit=network.config.cases)
-    samples, truth, origin, compared = [], [], [], []
+    samples, truth, origin, asked, shifts, unsettled, compared = [], [], [], [], [], [], []
     centre, scale = encoding.scaling.of(encoding.schema.targets)
     for fold, member in members.items():
         left_out = set(fold)
@@ -70,19 +84,33 @@ def forecast_held_out(
             continue
         cases = cut(data, origins, horizon)
         alone = only(network, encoding, member)
+        known = population.know(look_back(alone, encoding, cases.histories))
+        facts = Terms.of(cases.histories, cases.plan, encoding)
+        shift = known.shift(facts) * scale
         # As many draws as in every forecast: extreme quantiles depend a little on their number.
         draws = network.config.draws
         for start in range(0, len(origins), BATCH):
             some = cases.histories.take(range(start, min(start + BATCH, len(origins))))
             plan = cases.plan.take(slice(start, start + BATCH))
             noise = batch_seed(seed + member, start)
-            samples.append(draw(alone, some, plan, encoding, draws=draws, seed=noise)[0] * scale + centre)
+            moved = shift[start : start + BATCH] + centre
+            samples.append(draw(alone, some, plan, encoding, draws=draws, seed=noise)[0] * scale + moved)
             if isinstance(alone, WorldNetwork) and start // BATCH % EVERY == 0:
                 steady = draw(alone, some, plan, encoding, draws=draws, seed=noise, persistence=[1.0] * len(scale))[0]
-                compared.append((samples[-1], steady * scale + centre, cases.truth[start : start + BATCH]))
+                compared.append((samples[-1], steady * scale + moved, cases.truth[start : start + BATCH]))
         truth.append(cases.truth)
         origin.append(np.array(origins))
-    found = HeldOut(np.concatenate(samples, 1), np.concatenate(truth), np.concatenate(origin))
+        asked.append(np.full(len(origins), member))
+        shifts.append(shift)
+        unsettled.append(known.unsettled(facts))
+    found = HeldOut(
+        samples=np.concatenate(samples, 1).astype(np.float32),
+        truth=np.concatenate(truth),
+        origin=np.concatenate(origin),
+        member=np.concatenate(asked),
+        shift=np.concatenate(shifts),
+        unsettled=np.concatenate(unsettled),
+    )
     if not compared:
         return found
     loose, steady, came = zip(*compared, strict=True)

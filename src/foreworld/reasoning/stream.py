@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float
 
-from foreworld.data.episodes import Episode, Episodes
+from foreworld.data.episodes import Episodes
 from foreworld.data.frames import frame_from_columns, free
-from foreworld.data.plan import cut
+from foreworld.data.plan import cut, lengthened
 from foreworld.data.summary import clock
 from foreworld.errors import QuestionError
 from foreworld.reasoning.adaptive import AdaptiveIntervals
@@ -135,7 +135,7 @@ def _ends(
     model: "WorldModel", data: Episodes, ahead: int, level: float, members: int, seed: int
 ) -> tuple[Float[np.ndarray, "end stream row step target"], Values]:
     """Lower end, median and upper end of the calibrated forecast from every row, and what came."""
-    longer = replace(data, episodes=tuple(_lengthened(episode, ahead, model.encoding.scaling.step) for episode in data))
+    longer = replace(data, episodes=tuple(lengthened(episode, ahead, model.encoding.scaling.step) for episode in data))
     origins = [(index, row) for index, episode in enumerate(data) for row in range(episode.steps)]
     shape = (len(data), max(episode.steps for episode in data), ahead, len(model.schema.targets))
     ends, seen = np.full((3, *shape), np.nan), np.full(shape, np.nan)
@@ -149,22 +149,6 @@ def _ends(
     index: list[int] = [place for place, target in enumerate(model.schema.targets) if target.kind != "continuous"]
     seen[..., index] = np.nan
     return ends, seen
-
-
-def _lengthened(episode: Episode, rows: int, step: float) -> Episode:
-    """The episode with rows after its last of which nothing is known, so that its last rows can be forecast from."""
-
-    def unknown(values: np.ndarray) -> np.ndarray:
-        return np.full((rows, values.shape[1]), np.nan)
-
-    moves = np.concatenate([episode.pending[None], unknown(episode.actions)[1:]])
-    return replace(
-        episode,
-        time=np.concatenate([episode.time, episode.time[-1] + step * np.arange(1, rows + 1)]),
-        observations=np.concatenate([episode.observations, unknown(episode.observations)]),
-        known_future=np.concatenate([episode.known_future, unknown(episode.known_future)]),
-        actions=np.concatenate([episode.actions, moves]),
-    )
 
 
 def _mean(values: Float[np.ndarray, "stream row step"]) -> Float[np.ndarray, " step"]:

@@ -50,10 +50,12 @@ def ask(fitted: Fitted, cases: Cases, *, members: int, seed: int) -> Answer:
     else:
         futures = invent(network, cases.histories, cases.plan, encoding, draws=draws, seed=seed)
         drawn, malformed = futures.values.numpy(), futures.malformed.any(-1).float().mean((0, 1)).double().numpy()
+        drawn = drawn + model.shift(cases.histories, cases.plan)
     beliefs = encode_now(network, cases.histories, encoding)
     # Futures of beliefs are cheap to draw again, and are drawn as for anybody's question.
     again = None if isinstance(network, WorldNetwork) else drawn
-    verdict = model.support.judge(network, encoding, beliefs, cases.histories, cases.plan, drawn=again)
+    unsettled = model.unsettled(cases.histories, cases.plan)
+    verdict = model.support.judge(network, encoding, beliefs, cases.histories, cases.plan, unsettled, drawn=again)
     unbounded = model.calibrated(drawn, members, cases.histories, verdict.growth)
     found = Imagination(bounded(unbounded, targets), verdict, cases.histories, cases.plan)
     return Answer(found.samples, unbounded, malformed, found.supported, found.expected_error())

@@ -16,6 +16,8 @@ from foreworld.errors import QuestionError
 from foreworld.reasoning.calibrate import Calibration
 from foreworld.reasoning.expression import Condition
 from foreworld.reasoning.forecast import encode_now
+from foreworld.reasoning.individual.look import Terms
+from foreworld.reasoning.individual.population import Known
 from foreworld.reasoning.limit import goal_cost
 from foreworld.reasoning.plan.answer import Estimate, LimitReport, PlanAnswer
 from foreworld.reasoning.plan.cem import CEM
@@ -27,6 +29,7 @@ from foreworld.reasoning.plan.rollout import ModelRollout, Rollout
 from foreworld.reasoning.plan.search import Knots, Planner, Scores, evaluator, quantities, rough_reach
 from foreworld.reasoning.question import Do, build_plan
 from foreworld.reasoning.support.judge import Support
+from foreworld.reasoning.support.verdict import Verdict
 from foreworld.world.build import Network, belief_network
 
 PLANNERS: dict[str, Callable[[], Planner]] = {"cem": CEM, "icem": ICEM, "mppi": MPPI, "gradient": Gradient}
@@ -47,6 +50,7 @@ class Model(Protocol):
     def calibration(self) -> Calibration: ...
     @property
     def support(self) -> Support: ...
+    def know(self, histories: Episodes) -> Known: ...
 
 
 @dataclass(frozen=True)
@@ -124,9 +128,24 @@ def make_plan(
         network = belief_network(model.network)
         beliefs = encode_now(network, histories, model.encoding)
         past = model.support.look_back(network, model.encoding, beliefs, histories)
-        usual = model.support.judge(network, model.encoding, beliefs, histories, default, past).growth
+        known = model.know(histories)
+
+        def judge(plan: Plan) -> Verdict:
+            unsettled = known.unsettled(Terms.of(histories, plan, model.encoding))
+            return model.support.judge(network, model.encoding, beliefs, histories, plan, unsettled, past)
+
+        usual = judge(default).growth
         rollout = ModelRollout(
-            network, model.encoding, model.calibration, beliefs, histories, default, usual, draws=draws, seed=seed
+            network,
+            model.encoding,
+            model.calibration,
+            beliefs,
+            known,
+            histories,
+            default,
+            usual,
+            draws=draws,
+            seed=seed,
         )
         starts = [problem.gather(plan) for plan in (default.actions, start) if plan is not None]
         search = planner or ICEM()
@@ -134,7 +153,7 @@ def make_plan(
         widest, left = usual, REPAIRS
         while True:
             plan = replace(default, actions=final_actions(problem, chosen))
-            verdict = model.support.judge(network, model.encoding, beliefs, histories, plan, past)
+            verdict = judge(plan)
             # The search takes the plan for as familiar as doing nothing; the answer is about the plan as it is.
             rollout.growth = np.maximum(usual, verdict.growth)
             compared = [plan.actions, default.actions] + ([] if logged is None else [logged.actions])

@@ -19,11 +19,13 @@ from torch.nn.functional import silu
 from foreworld.allocator import keep_large_allocations
 from foreworld.data.episodes import Episodes
 from foreworld.data.layout import move_columns
-from foreworld.data.memory import decay, doses, memory_of, memory_width
+from foreworld.data.memory import decay, doses, memory_of, memory_width, since_action
 from foreworld.data.plan import Plan
 from foreworld.data.scaling import LIMIT, Encoding
 from foreworld.data.tabulate import encode_plan
 from foreworld.reasoning.calibrate import LEVELS, Calibration, widened
+from foreworld.reasoning.individual.look import Terms
+from foreworld.reasoning.individual.population import Known
 from foreworld.reasoning.pool import pool
 from foreworld.world.draws import decorrelated, persistent, stratified
 from foreworld.world.network import WorldNetwork
@@ -72,6 +74,7 @@ class ModelRollout:
     Args:
         network, encoding, calibration: of the world model.
         beliefs: after each history.
+        known: of the individual behind each.
         histories, plan: what was known; what is known of the future, and the actions that no candidate changes.
         growth: of the error by step, see `foreworld.reasoning.calibrate.widened`.
         draws: of the noise, a member: in the search, and for the answer.
@@ -84,6 +87,7 @@ class ModelRollout:
         encoding: Encoding,
         calibration: Calibration,
         beliefs: Float[Tensor, "member episode latent"],
+        known: Known,
         histories: Episodes,
         plan: Plan,
         growth: Float[np.ndarray, "episode step"],
@@ -95,12 +99,10 @@ class ModelRollout:
         self.network, self.encoding, self.calibration, self.beliefs = network, encoding, calibration, beliefs
         self.growth, self.seed = growth, seed
         moves, elapsed = (torch.from_numpy(array) for array in encode_plan(histories, plan, encoding))
-        step = encoding.scaling.step
-        now = np.array([episode.time[-1] for episode in histories])
-        last = np.array([episode.time[-2] if episode.steps else episode.time[-1] - step for episode in histories])
-        since = np.diff(np.concatenate([last[:, None], now[:, None], plan.time[:, :-1]], 1), axis=1) / step
-        self.left = torch.from_numpy(decay(since, encoding))
+        self.left = torch.from_numpy(decay(since_action(histories, plan, encoding), encoding))
         self.memory = torch.from_numpy(np.stack([memory_of(episode, episode.steps, encoding) for episode in histories]))
+        shift = known.by_sums(Terms.of(histories, plan, encoding))
+        self.shift, self.slope = (torch.from_numpy(part).float() for part in shift)
         self._take_apart(moves, elapsed)
         self.many = self._noise(draws[1])
         self.few = self._representative(draws[0], torch.from_numpy(plan.actions).float()[:, None])
@@ -164,6 +166,7 @@ class ModelRollout:
     def take(self, episodes: Sequence[int]) -> "ModelRollout":
         some = copy(self)
         some.growth, some.left, some.memory = self.growth[episodes], self.left[episodes], self.memory[episodes]
+        some.shift, some.slope = self.shift[episodes], self.slope[episodes]
         some.beliefs, some.constant = self.beliefs[:, episodes], self.constant[:, episodes]
         some.keep, some.share = self.keep[:, episodes], self.share[:, episodes]
         return some
@@ -212,7 +215,9 @@ class ModelRollout:
             for start in range(0, episodes, of_episodes)
         ]
         outputs = torch.cat(parts, dim=2)
-        return self._read(outputs, uniform[:, :, None, None])
+        sums = features[..., -self.slope.shape[-1] :] if self.slope.shape[-1] else features[..., :0]
+        shift = self.shift[:, None] + torch.einsum("ecsm,estm->ecst", sums, self.slope)
+        return self._read(outputs, shift, uniform[:, :, None, None])
 
     def _features(self, actions: Actions) -> Float[Tensor, "episode candidate step feature"]:
         """Scaled or one-hot actions and their leaky sums, as `encode_plan` has them."""
@@ -274,8 +279,11 @@ class ModelRollout:
             outputs.append(read.index_add(-1, means, belief[..., : len(means)]))
         return torch.stack(outputs, 2).unflatten(1, shape[1:-1])
 
-    def _read(self, outputs: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Draws from the read distributions by inverting their distribution functions, and their two moments."""
+    def _read(self, outputs: Tensor, shift: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Draws from the read distributions by inverting their distribution functions, and their two moments.
+
+        All are moved by the shift, which is zero for categories.
+        """
         variables = self.encoding.schema.targets
         centre, scale = (torch.from_numpy(x).to(outputs) for x in self.encoding.scaling.of(variables))
         normal = torch.special.ndtri(uniform)
@@ -293,6 +301,7 @@ class ModelRollout:
                 means.append(drawn[-1])
                 variances.append(torch.zeros_like(drawn[-1]))
         value, mean, variance = (torch.stack(parts, -1) for parts in (drawn, means, variances))
+        value, mean = value + shift, mean + shift
         return value * scale + centre, mean * scale + centre, variance * scale.square()
 
     def _calibrate(self, drawn: Tensor, mean: Tensor, variance: Tensor) -> Tensor:

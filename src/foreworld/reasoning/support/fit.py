@@ -15,7 +15,7 @@ from foreworld.data.episodes import Episodes
 from foreworld.data.plan import cut
 from foreworld.data.scaling import Encoding
 from foreworld.reasoning.forecast import encode_now
-from foreworld.reasoning.held_out import only, spread_origins
+from foreworld.reasoning.held_out import HeldOut, only, spread_origins
 from foreworld.reasoning.support.familiar import Familiar
 from foreworld.reasoning.support.hindsight import Hindsight, look_back
 from foreworld.reasoning.support.judge import LEARNT, TAIL, Past, Support, gather, growth, relative, strangeness
@@ -33,7 +33,13 @@ FLOOR = 1e-3  # Directions in which beliefs hardly vary are not blown up.
 
 
 def fit_support(
-    network: Network, encoding: Encoding, data: Episodes, held_out: list[Int[np.ndarray, " _"]], *, seed: int
+    network: Network,
+    encoding: Encoding,
+    data: Episodes,
+    held_out: list[Int[np.ndarray, " _"]],
+    answers: HeldOut,
+    *,
+    seed: int,
 ) -> tuple[Support, Float[np.ndarray, "question step"]]:
     """Fit every part; and how much larger than usual it lets expect the error of each question of `spread_origins`.
 
@@ -41,6 +47,7 @@ def fit_support(
         network, encoding: of the model.
         data: all its episodes.
         held_out: for each member, the positions of those that it left out.
+        answers: of members to these questions.
         seed: of the choice of references.
     """
     rng = np.random.default_rng([seed, 3])
@@ -49,7 +56,8 @@ def fit_support(
     origins = spread_origins(data, every, horizon=horizon, limit=network.config.cases)
     cases, whose = cut(data, origins, horizon), np.array([index for index, _ in origins])
     left_out = np.stack([np.isin(whose, fold) for fold in held_out])
-    asked = left_out.argmax(0)
+    first = np.unique(answers.origin, axis=0, return_index=True)[1]
+    asked = answers.member[first]
     beliefs = encode_now(network, cases.histories, encoding)
     spread = spread_of(network, beliefs, cases.histories, cases.plan, encoding)
     nearest = Neighbours.fit(*_training_beliefs(network, encoding, data, held_out, rng), FLOOR)
@@ -62,12 +70,13 @@ def fit_support(
     own = torch.from_numpy(whose)
     past = Past(*familiar.past(beliefs, cases.histories, encoding, own), hindsight.relative(missed))
     course = familiar.course(cases.histories, cases.plan, encoding, horizon, own)
-    evidence = gather(past, *course, disagreement / between)
+    evidence = gather(past, *course, disagreement / between, answers.unsettled[first])
     # An episode has one level, and of episodes there are few: the next may lie a little beyond them all.
     evidence.grounds[GROUNDS.index("level")] *= MARGIN
     ranks = Ranks.fit(np.moveaxis(evidence.grounds, 1, 0), TAIL)
     centre, scale = encoding.scaling.of(encoding.schema.targets)
-    off = spread.missed(channels((cases.truth - centre) / scale, encoding)[0], asked)
+    expected = (cases.truth - answers.shift[first] - centre) / scale
+    off = spread.missed(channels(expected, encoding)[0], asked)
     usual = np.maximum(np.median(evidence.grounds[:LEARNT], axis=1), 1e-6)
     weights = _weights(relative(evidence.grounds, usual)[..., -1].T, off)
     support = Support(

@@ -135,6 +135,8 @@ def _tell(
         shown = ", ".join(doses[:4]) + (", ..." if len(doses) > 4 else "")
         text = f"no training episode has {shown} at step {step + 1} after the actions before it"
         return _odd_action(done[-1], encoding), text, near
+    if ground == "individual":
+        return "", f"the history tells little of how this case answers to what is done up to step {step + 1}", ()
     variable, value = _odd_observation(history, encoding)
     what = {
         "history": "the history is like none of training",

@@ -1,0 +1,24 @@
+"""Learn how individuals differ from those that the forecasting member never saw."""
+
+import numpy as np
+from jaxtyping import Int
+
+from foreworld.data.episodes import Episodes
+from foreworld.data.scaling import Encoding
+from foreworld.reasoning.held_out import only
+from foreworld.reasoning.individual.look import look_back, together
+from foreworld.reasoning.individual.population import Population
+from foreworld.world.build import Network
+
+
+def fit_population(
+    network: Network, encoding: Encoding, data: Episodes, held_out: list[Int[np.ndarray, " _"]]
+) -> Population:
+    """Each episode is looked back on as a whole, by the first member that left it out."""
+    looks, done = [], np.zeros(0, int)
+    for member, fold in enumerate(held_out):
+        own = np.setdiff1d(fold, done)
+        if own.size:
+            looks.append(look_back(only(network, encoding, member), encoding, data.take(own.tolist())))
+            done = np.union1d(done, own)
+    return Population.fit(together(looks))

@@ -1,0 +1,176 @@
+"""Forecasts from past rows of a history along what was then done, held against what came.
+
+Histories that begin alike share them: of many questions about one trajectory, each row is looked ahead from once.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from foreworld.data.episodes import Episode, Episodes
+from foreworld.data.last_seen import last_seen
+from foreworld.data.memory import memory_of, memory_width, run_memory, since_action
+from foreworld.data.plan import Plan, cut, lengthened
+from foreworld.data.scaling import Encoding
+from foreworld.data.tabulate import encode_targets
+from foreworld.reasoning.forecast import draw
+from foreworld.world.build import Network
+
+LOOKS = 32  # Past rows of a history that are looked ahead from, at most.
+LEADS = 8  # Steps ahead at which a look is held against what came, at most; coefficients between them interpolate.
+FUTURES = 20  # Of each look, shared out over the members.
+
+
+def leads_of(horizon: int) -> Int[np.ndarray, " lead"]:
+    """Steps ahead that are looked at: more closely in the beginning, where most changes."""
+    return np.unique(np.geomspace(1, horizon, LEADS).round().astype(int))
+
+
+def terms(encoding: Encoding) -> int:
+    """Number of terms that all targets have in common."""
+    return 1 + 2 * memory_width(encoding)
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What a miss may depend on: one, the leaky sums of the actions now and at the step foretold, the present reading.
+
+    Attributes:
+        steps: ahead, counted from 1.
+        common: the first three at each of them.
+        own: the present reading of each target, scaled; zero where none was seen.
+    """
+
+    steps: Int[np.ndarray, " step"]
+    common: Float[np.ndarray, "history step term"]
+    own: Float[np.ndarray, "history target"]
+
+    @classmethod
+    def of(
+        cls, histories: Episodes, plan: Plan, encoding: Encoding, steps: Int[np.ndarray, " step"] | None = None
+    ) -> "Terms":
+        """Of some of the steps of a plan, of all by default."""
+        steps = np.arange(1, plan.horizon + 1) if steps is None else steps
+        now = np.stack([memory_of(history, history.steps, encoding) for history in histories])
+        then = run_memory(now, plan.actions, since_action(histories, plan, encoding), encoding)[:, steps - 1]
+        repeated = np.repeat(now[:, None], len(steps), axis=1)
+        common = np.concatenate([np.ones((*then.shape[:2], 1)), repeated, then], axis=2)
+        targets = list(histories.schema.target_indices)
+        seen = np.stack([last_seen(history.observations[:, targets])[0][-1] for history in histories])
+        return cls(steps, common, np.nan_to_num(encode_targets(seen, encoding)).astype(np.float64))
+
+
+@dataclass(frozen=True)
+class Looks:
+    """Every look once, and which of them each history has.
+
+    Attributes:
+        row: that a look is taken from.
+        common, own: `Terms` of each look at each lead.
+        missed: what came less the mean forecast, scaled; NaN where nothing was seen, and of categories.
+        leads: in steps.
+        places: looks of each history, -1 where it has fewer.
+        steps: rows of each history after its first: what came later it does not know.
+        apart: rows between two looks of a history.
+    """
+
+    row: Int[np.ndarray, " look"]
+    common: Float[np.ndarray, "look lead term"]
+    own: Float[np.ndarray, "look target"]
+    missed: Float[np.ndarray, "look lead target"]
+    leads: Int[np.ndarray, " lead"]
+    places: Int[np.ndarray, "history place"]
+    steps: Int[np.ndarray, " history"]
+    apart: Int[np.ndarray, " history"]
+
+    def take(self, histories: Int[np.ndarray, " _"]) -> "Looks":
+        """Those of some histories."""
+        return replace(self, places=self.places[histories], steps=self.steps[histories], apart=self.apart[histories])
+
+    def known(self, histories: slice) -> Bool[np.ndarray, "history place lead target"]:
+        """Which misses some histories know of."""
+        places = self.places[histories]
+        came = self.row[places][..., None] + self.leads <= self.steps[histories, None, None]
+        return (np.isfinite(self.missed[places]) & came[..., None]) & (places >= 0)[..., None, None]
+
+    def weight(self, histories: slice) -> Float[np.ndarray, "history lead"]:
+        """What a miss counts: those that share their steps count as many as would fit side by side."""
+        looks = np.maximum((self.places[histories] >= 0).sum(1), 1)[:, None]
+        shared = self.leads / self.apart[histories, None]
+        return 1 / np.clip(shared, 1, looks)
+
+
+def together(parts: Sequence[Looks]) -> Looks:
+    """The looks of several sets of histories as those of one."""
+    starts = np.cumsum([0] + [len(part.row) for part in parts])
+    places = [np.where(part.places < 0, -1, part.places + start) for part, start in zip(parts, starts, strict=False)]
+    return Looks(
+        row=np.concatenate([part.row for part in parts]),
+        common=np.concatenate([part.common for part in parts]),
+        own=np.concatenate([part.own for part in parts]),
+        missed=np.concatenate([part.missed for part in parts]),
+        leads=parts[0].leads,
+        places=np.concatenate(places),
+        steps=np.concatenate([part.steps for part in parts]),
+        apart=np.concatenate([part.apart for part in parts]),
+    )
+
+
+def look_back(network: Network, encoding: Encoding, histories: Episodes) -> Looks:
+    """Look ahead from evenly spread rows of each history."""
+    leads, horizon = leads_of(network.config.horizon), network.config.horizon
+    longest, whose = families(histories)
+    steps = np.array([history.steps for history in histories])
+    apart = 2 ** np.ceil(np.log2(np.maximum(steps / LOOKS, 1))).astype(int)
+    found: dict[tuple[int, int], int] = {}
+    places = np.full((len(histories), LOOKS), -1)
+    for index, (family, last, gap) in enumerate(zip(whose.tolist(), steps.tolist(), apart.tolist(), strict=True)):
+        for place, row in enumerate(range(0, last, gap)):
+            places[index, place] = found.setdefault((family, row), len(found))
+    origins = list(found)
+    targets = len(encoding.schema.targets)
+    if not origins:
+        common, missed = np.zeros((0, len(leads), terms(encoding))), np.zeros((0, len(leads), targets))
+        return Looks(np.zeros(0, int), common, missed[:, 0], missed, leads, places, steps, apart)
+    longer = tuple(lengthened(longest[family], horizon, encoding.scaling.step) for family in range(len(longest)))
+    cases = cut(Episodes(histories.schema, longer), origins, horizon)
+    draws = max(2, -(-FUTURES // network.config.members))
+    drawn = draw(network, cases.histories, cases.plan, encoding, draws=draws, seed=0)
+    expected = drawn.mean((0, 1), dtype=np.float64)[:, leads - 1]
+    missed = encode_targets(cases.truth[:, leads - 1], encoding) - expected
+    missed[..., [target.kind != "continuous" for target in encoding.schema.targets]] = np.nan
+    facts = Terms.of(cases.histories, cases.plan, encoding, leads)
+    rows = np.array([row for _, row in origins])
+    return Looks(rows, facts.common, facts.own, missed, leads, places, steps, apart)
+
+
+def families(histories: Episodes) -> tuple[tuple[Episode, ...], Int[np.ndarray, " history"]]:
+    """The longest of all histories that begin alike, and to which of these each belongs."""
+    longest: list[Episode] = []
+    by_id: dict[str | int, list[int]] = {}
+    whose = np.zeros(len(histories), int)
+    for index in sorted(range(len(histories)), key=lambda index: -histories[index].steps):
+        history = histories[index]
+        alike = by_id.setdefault(history.id, [])
+        own = next((family for family in alike if _begins(longest[family], history)), None)
+        if own is None:
+            own = len(longest)
+            longest.append(history)
+            alike.append(own)
+        whose[index] = own
+    return tuple(longest), whose
+
+
+def _begins(longer: Episode, history: Episode) -> bool:
+    """Whether one history is the beginning of another."""
+    rows, steps = len(history.time), history.steps
+    pairs = (
+        (longer.time[:rows], history.time),
+        (longer.observations[:rows], history.observations),
+        (longer.actions[:steps], history.actions),
+        (longer.known_future[:rows], history.known_future),
+        (longer.static, history.static),
+    )
+    return all(np.array_equal(long, short, equal_nan=True) for long, short in pairs)
