@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-MODEL = 3
+MODEL = 4
 """Which default model this is: raised whenever the defaults, the networks or their training change."""
 WITHOUT = 0  # What no model had a part in.
 KEPT = Path(__file__).parents[1] / "build" / f"model{MODEL}"

@@ -90,14 +90,22 @@ def encoding_of(data: Episodes, memory: tuple[float, ...] = (3.0, 9.0)) -> Encod
     return Encoding(data.schema, fit_scaling(data), memory)
 
 
-def pushed(runs: int, rows: int, seed: int) -> Episodes:
-    """A leaky level that a push raises: x' = 0.8 x + 2 push + noise; the push is drawn anew every third row."""
+def pushed_strength(runs: int, seed: int, *, apart: float) -> np.ndarray:
+    """By how much a push raises the level of each run."""
+    return 2 + apart * np.random.default_rng([seed, 1]).normal(size=runs)
+
+
+def pushed(runs: int, rows: int, seed: int, *, apart: float = 0.0) -> Episodes:
+    """A leaky level that a push raises: x' = 0.8 x + 2 push + noise; the push is drawn anew every third row.
+
+    Where runs are apart, each has a number of its own in the place of the 2.
+    """
     rng = np.random.default_rng(seed)
     push = np.repeat(rng.choice([0.0, 0.5, 1.0], (runs, -(-rows // 3))), 3, axis=1)[:, :rows]
-    level = np.zeros((runs, rows))
+    level, strength = np.zeros((runs, rows)), pushed_strength(runs, seed, apart=apart)
     level[:, 0] = rng.normal(5, 2, runs)
     for row in range(1, rows):
-        level[:, row] = 0.8 * level[:, row - 1] + 2 * push[:, row - 1] + rng.normal(0, 0.2, runs)
+        level[:, row] = 0.8 * level[:, row - 1] + strength * push[:, row - 1] + rng.normal(0, 0.2, runs)
     schema = Schema(
         id="run",
         time="t",

@@ -19,6 +19,7 @@ from foreworld.reasoning.held_out import (
     only,
     spread_origins,
 )
+from foreworld.reasoning.individual.fit import fit_population
 from foreworld.training.fit import folds
 from foreworld.world.network import WorldNetwork
 
@@ -29,6 +30,12 @@ DATA = episodes(LENGTHS)
 ENCODING = encoding_of(DATA)
 NETWORK = WorldNetwork(tiny(members=3), ENCODING, seed=1).requires_grad_(False)
 HELD_OUT = folds(np.array(LENGTHS) - 1, 3, seed=0)
+NOBODY = fit_population(NETWORK, ENCODING, DATA, HELD_OUT)  # Too few to tell how individuals differ.
+
+
+def answers(samples: np.ndarray, truth: np.ndarray, origin: np.ndarray) -> HeldOut:
+    """Of one member, about individuals of whom nothing is known."""
+    return HeldOut(samples, truth, origin, np.zeros(len(truth), int), np.zeros(truth.shape), np.ones(truth.shape[:2]))
 
 
 def test_one_member_alone_is_that_member() -> None:
@@ -39,7 +46,7 @@ def test_one_member_alone_is_that_member() -> None:
 
 
 def test_every_episode_is_asked_about_once_in_native_units() -> None:
-    held_out = forecast_held_out(NETWORK, ENCODING, DATA, HELD_OUT, seed=0)
+    held_out = forecast_held_out(NETWORK, ENCODING, DATA, HELD_OUT, NOBODY, seed=0)
     rows = np.maximum(np.array(LENGTHS) - 4, 0)
     rows[[1, 2]] = 0  # No four steps to look ahead.
     assert np.bincount(held_out.origin[:, 0], minlength=7).tolist() == rows.tolist()
@@ -56,7 +63,7 @@ def test_it_does_not_matter_what_the_other_members_would_say() -> None:
     spoiled = WorldNetwork(tiny(members=3), ENCODING, seed=1).requires_grad_(False)
     for parameter in spoiled.parameters():
         parameter[1:] = 0.0
-    plain, other = (forecast_held_out(net, ENCODING, DATA, HELD_OUT, seed=0) for net in (NETWORK, spoiled))
+    plain, other = (forecast_held_out(net, ENCODING, DATA, HELD_OUT, NOBODY, seed=0) for net in (NETWORK, spoiled))
     own = np.isin(plain.origin[:, 0], HELD_OUT[0])
     np.testing.assert_array_equal(plain.samples[:, own], other.samples[:, own])
     assert not np.allclose(plain.samples[:, ~own], other.samples[:, ~own])
@@ -73,13 +80,13 @@ def test_questions_are_asked_with_noise_of_their_own(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(held_out_module, "draw", spy)
     monkeypatch.setattr(held_out_module, "BATCH", 10)
-    forecast_held_out(NETWORK, ENCODING, DATA, HELD_OUT, seed=0)
+    forecast_held_out(NETWORK, ENCODING, DATA, HELD_OUT, NOBODY, seed=0)
     assert len(seeds) == len(set(seeds)) > 9
 
 
 def test_members_that_leave_out_the_same_episodes_are_asked_once() -> None:
     fold = np.array([0, 3])
-    held_out = forecast_held_out(NETWORK, ENCODING, DATA, [fold, fold, fold], seed=0)
+    held_out = forecast_held_out(NETWORK, ENCODING, DATA, [fold, fold, fold], NOBODY, seed=0)
     assert len(held_out.origin) == 21 + 36
 
 
@@ -92,7 +99,7 @@ def two_members(common: np.ndarray, own: np.ndarray, spread: float) -> HeldOut:
     origin = np.stack([np.zeros(cases, int), np.arange(cases)], axis=1)
     # Some that only one member was asked tell nothing about the others.
     once = np.stack([np.ones(500, int), np.arange(500)], axis=1)
-    return HeldOut(
+    return answers(
         np.concatenate([samples, samples[:, :500]], axis=1),
         np.zeros((2 * cases + 500, 1, 1)),
         np.concatenate([origin, origin, once]),
@@ -120,12 +127,12 @@ def test_averaging_gains_more_in_the_middle_where_large_errors_are_shared() -> N
 
 
 def test_without_a_question_asked_twice_an_ensemble_counts_as_one_member() -> None:
-    held_out = forecast_held_out(NETWORK, ENCODING, DATA, HELD_OUT, seed=0)
+    held_out = forecast_held_out(NETWORK, ENCODING, DATA, HELD_OUT, NOBODY, seed=0)
     assert (ensemble_gain(held_out, 3) == 1).all()
 
 
 def test_calibration_counts_its_cases_and_leaves_categories_alone() -> None:
-    held_out = forecast_held_out(NETWORK, ENCODING, DATA, HELD_OUT, seed=0)
+    held_out = forecast_held_out(NETWORK, ENCODING, DATA, HELD_OUT, NOBODY, seed=0)
     calibration = calibrate(held_out, ENCODING, 3, np.ones((len(held_out.truth), held_out.truth.shape[1])))
     assert (calibration.cases, calibration.episodes) == (len(held_out.origin), 5)
     assert calibration.horizon == 4
@@ -143,7 +150,7 @@ def test_intervals_hold_for_strange_questions_too_where_their_errors_are_foretol
     origin = np.stack([np.arange(4000), np.zeros(4000, int)], 1)
 
     def covered(growth: np.ndarray) -> tuple[float, float]:
-        calibration = calibrate(HeldOut(samples, truth, origin), ENCODING, 1, growth)
+        calibration = calibrate(answers(samples, truth, origin), ENCODING, 1, growth)
         moved = calibration.apply(widened(samples, growth, ENCODING.schema.targets))[..., 0]
         low, high = np.quantile(moved, [0.05, 0.95], axis=0)
         inside = ((truth[..., 0] >= low) & (truth[..., 0] <= high))[:, 0]

@@ -6,6 +6,8 @@ import torch
 from foreworld.data.plan import Plan, cut
 from foreworld.reasoning.calibrate import Calibration, fit_calibration, widened
 from foreworld.reasoning.forecast import encode_now, sample
+from foreworld.reasoning.individual.look import Terms, look_back, width
+from foreworld.reasoning.individual.population import Known, Population
 from foreworld.reasoning.plan import rollout as module
 from foreworld.reasoning.plan.rollout import ModelRollout
 from foreworld.reasoning.pool import pool
@@ -25,17 +27,21 @@ CALIBRATION = fit_calibration(
 ).model_copy(update={"persistence": [0.9, 0.0, 0.0]})
 
 
+LOOKS = look_back(NETWORK, ENCODING, CASES.histories)
+POPULATION = Population.fit(LOOKS)
+COEFFICIENTS = 0.5 * rng.normal(size=(len(CASES.histories), *POPULATION.variance.shape)) * [[1.0], [0.0], [0.0]]
+KNOWN = Known(POPULATION, LOOKS, COEFFICIENTS)  # Categories are left alone.
 GROWTH = np.exp(0.5 * rng.normal(size=CASES.plan.actions.shape[:2]))  # Of the error of each question.
 
 
 def rollout(draws: tuple[int, int] = (2, 6), calibration: Calibration = CALIBRATION) -> ModelRollout:
     beliefs = encode_now(NETWORK, CASES.histories, ENCODING)
     return ModelRollout(
-        NETWORK, ENCODING, calibration, beliefs, CASES.histories, CASES.plan, GROWTH, draws=draws, seed=3
+        NETWORK, ENCODING, calibration, beliefs, KNOWN, CASES.histories, CASES.plan, GROWTH, draws=draws, seed=3
     )
 
 
-def reference(draws: int) -> np.ndarray:
+def reference(draws: int, known: Known | None = None) -> np.ndarray:
     """[member, draw, episode, candidate, step, target] in native units, one forecast a candidate."""
     centre, scale = ENCODING.scaling.of(ENCODING.schema.targets)
     beliefs = encode_now(NETWORK, CASES.histories, ENCODING)
@@ -43,9 +49,9 @@ def reference(draws: int) -> np.ndarray:
     for candidate in CANDIDATES.unbind(1):
         plan = Plan(CASES.plan.time, candidate.double().numpy(), CASES.plan.known_future)
         lasting = CALIBRATION.persistence
-        found.append(
-            sample(NETWORK, beliefs, CASES.histories, plan, ENCODING, draws=draws, seed=3, persistence=lasting)
-        )
+        drawn = sample(NETWORK, beliefs, CASES.histories, plan, ENCODING, draws=draws, seed=3, persistence=lasting)
+        shift = 0.0 if known is None else known.shift(Terms.of(CASES.histories, plan, ENCODING))
+        found.append(drawn + shift * width(drawn))
     return np.stack(found, 3) * scale + centre
 
 
@@ -55,14 +61,14 @@ def test_each_candidate_has_the_futures_of_its_forecast(monkeypatch) -> None:
         monkeypatch.setattr(module, "CHUNK_ROWS", rows)
         asked = rollout()
         with torch.no_grad():
-            drawn = asked._futures(CANDIDATES, asked.many)[0].numpy()
+            drawn = asked._futures(asked._features(CANDIDATES), asked.many)[0].numpy()
         np.testing.assert_allclose(drawn[..., 0], expected[..., 0], rtol=1e-3, atol=1e-2)
         assert (drawn[..., 1:] == expected[..., 1:]).mean() > 0.99  # A draw at a threshold may round either way.
 
 
 def test_settled_futures_are_calibrated_and_pooled_as_a_forecast() -> None:
     settled = rollout().settle(CANDIDATES)
-    flat = reference(6).reshape(2, 6, -1, 4, 3)
+    flat = reference(6, KNOWN).reshape(2, 6, -1, 4, 3)
     wide = [widened(member, GROWTH.repeat(CANDIDATES.shape[1], 0), ENCODING.schema.targets) for member in flat]
     calibrated = np.stack([CALIBRATION.apply(member) for member in wide])
     level = np.maximum(pool(calibrated, 12), 0)[..., 0]

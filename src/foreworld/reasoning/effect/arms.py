@@ -37,7 +37,9 @@ class Model(Protocol):
     def about(self) -> dict[str, Any]: ...
     def follow(self, histories: Episodes, plan: Plan, *, members: int, seed: int) -> Imagination: ...
     def judge(self, histories: Episodes, plan: Plan) -> Verdict: ...
-    def shift(self, histories: Episodes, plan: Plan) -> Float[np.ndarray, "episode step target"]: ...
+    def of_individuals(
+        self, drawn: Float[np.ndarray, "network draw episode step target"], histories: Episodes, plan: Plan
+    ) -> Float[np.ndarray, "network draw episode step target"]: ...
     def neighbours(self, histories: Episodes, plan: Plan, *, seed: int) -> tuple[tuple[str | int, ...], ...]: ...
 
 
@@ -54,7 +56,7 @@ def roll_arms(
     asked, joined = join(histories, plans)
     draws = max(8, min(model.config.draws, FUTURES // len(asked)))
     drawn = sample(network, beliefs, asked, joined, model.encoding, draws=draws, seed=seed)
-    drawn = drawn + model.shift(asked, joined)
+    drawn = model.of_individuals(drawn, asked, joined)
     targets = histories.schema.targets
     centre, scale = model.encoding.scaling.of(targets)
     means = []

@@ -6,6 +6,7 @@ from jaxtyping import Int
 from foreworld.data.episodes import Episodes
 from foreworld.data.scaling import Encoding
 from foreworld.reasoning.held_out import only
+from foreworld.reasoning.individual.credit import fit_with_credit
 from foreworld.reasoning.individual.look import look_back, together
 from foreworld.reasoning.individual.population import Population
 from foreworld.world.build import Network
@@ -21,4 +22,4 @@ def fit_population(
         if own.size:
             looks.append(look_back(only(network, encoding, member), encoding, data.take(own.tolist())))
             done = np.union1d(done, own)
-    return Population.fit(together(looks))
+    return fit_with_credit(together(looks))

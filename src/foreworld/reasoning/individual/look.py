@@ -20,6 +20,7 @@ from foreworld.world.build import Network
 
 LOOKS = 32  # Past rows of a history that are looked ahead from, at most.
 LEADS = 8  # Steps ahead at which a look is held against what came, at most; coefficients between them interpolate.
+LEAST = 0.01  # Deviation, scaled, that misses are measured in.
 FUTURES = 20  # Of each look, shared out over the members.
 
 
@@ -69,7 +70,7 @@ class Looks:
     Attributes:
         row: that a look is taken from.
         common, own: `Terms` of each look at each lead.
-        missed: what came less the mean forecast, scaled; NaN where nothing was seen, and of categories.
+        missed: what came less the mean forecast, in deviations; NaN where nothing was seen, and of categories.
         leads: in steps.
         places: looks of each history, -1 where it has fewer.
         steps: rows of each history after its first: what came later it does not know.
@@ -118,6 +119,14 @@ def together(parts: Sequence[Looks]) -> Looks:
     )
 
 
+def width(drawn: Float[np.ndarray, "member draw case step target"]) -> Float[np.ndarray, "case step target"]:
+    """Deviation of the futures of a member, in the mean over members: what misses are measured in.
+
+    A tumour that is nearly gone is missed by less than a large one.
+    """
+    return np.maximum(np.sqrt(drawn.var(1, dtype=np.float64).mean(0)), LEAST)
+
+
 def look_back(network: Network, encoding: Encoding, histories: Episodes) -> Looks:
     """Look ahead from evenly spread rows of each history."""
     leads, horizon = leads_of(network.config.horizon), network.config.horizon
@@ -140,6 +149,7 @@ def look_back(network: Network, encoding: Encoding, histories: Episodes) -> Look
     drawn = draw(network, cases.histories, cases.plan, encoding, draws=draws, seed=0)
     expected = drawn.mean((0, 1), dtype=np.float64)[:, leads - 1]
     missed = encode_targets(cases.truth[:, leads - 1], encoding) - expected
+    missed /= width(drawn)[:, leads - 1]
     missed[..., [target.kind != "continuous" for target in encoding.schema.targets]] = np.nan
     facts = Terms.of(cases.histories, cases.plan, encoding, leads)
     rows = np.array([row for _, row in origins])

@@ -2,7 +2,8 @@
 
     miss(row, lead) = terms . b + rest,   b ~ N(0, V) for each individual, V diagonal, rest ~ N(0, noise)
 
-A random-effects model (Laird and Ware, Biometrics 1982), for each target and lead. V and the noise are learnt by EM
+A random-effects model (Laird and Ware, Biometrics 1982), for each target and lead; misses are in deviations of the
+forecast. V and the noise are learnt by EM
 from individuals that the forecasting member never saw; b of a new one is told from its history, and stays near zero
 as far as that says little. Nothing is trained anew: the model learns from what it sees of a case as it goes.
 """
@@ -60,13 +61,14 @@ class Posterior:
 
 @dataclass(frozen=True)
 class Population:
-    """The law that coefficients are drawn from, in scaled units; all zero where it could not be learnt.
+    """The law that coefficients are drawn from; all zero where it could not be learnt.
 
     Attributes:
         leads: steps ahead that it was learnt at.
         centre, scale: of the common terms; the own one, which comes last, stays as it is.
         variance: of each coefficient.
         noise: variance of what is left.
+        credit: what the expected misses of new individuals are to be multiplied by, see `credit`; 1 before it is known.
     """
 
     leads: Int[np.ndarray, " lead"]
@@ -74,13 +76,15 @@ class Population:
     scale: Float[np.ndarray, " common"]
     variance: Float[np.ndarray, "lead target term"]
     noise: Float[np.ndarray, "lead target"]
+    credit: Float[np.ndarray, "lead target"]
 
     @classmethod
     def fit(cls, looks: Looks) -> "Population":
         """By EM, from whole trajectories; of targets that too few of them have, nothing is learnt."""
         centre, scale = _standard(looks)
         leads, targets, terms = *looks.missed.shape[1:], len(centre) + 1
-        law = cls(looks.leads, centre, scale, np.zeros((leads, targets, terms)), np.ones((leads, targets)))
+        one = np.ones((leads, targets))
+        law = cls(looks.leads, centre, scale, np.zeros((leads, targets, terms)), one, one)
         told, weight, squares = np.zeros((3, leads, targets))
         for _, some in law.evidence(looks):
             told += some.weight.any(-1).sum(0)
@@ -118,7 +122,7 @@ class Population:
         if self.variance.any():
             for part, some in self.evidence(looks):
                 mean[part] = self.posterior(some).mean
-        return Known(self, looks, mean)
+        return Known(self, looks, mean * self.credit[..., None])
 
     def _expected(self, some: Evidence) -> tuple[np.ndarray, np.ndarray]:
         """Sums over histories of the expected squares of the coefficients, and of the weighted rest."""
@@ -155,8 +159,8 @@ class Population:
         return Posterior(spread, inverse, np.einsum("hktnf,hktn->hktf", spread, explained))
 
     def join(
-        self, common: Float[np.ndarray, "*part _ common"], own: Float[np.ndarray, "*part"]
-    ) -> Float[np.ndarray, "*all term"]:
+        self, common: Float[np.ndarray, "... common"], own: Float[np.ndarray, "..."]
+    ) -> Float[np.ndarray, "... term"]:
         standard = (common - self.centre) / self.scale
         shape = np.broadcast_shapes(standard.shape[:-1], own.shape)
         parts = np.broadcast_to(standard, (*shape, standard.shape[-1])), np.broadcast_to(own, shape)[..., None]
@@ -170,7 +174,7 @@ class Known:
     Attributes:
         population: that it is one of.
         looks: what its history showed.
-        mean: its coefficients.
+        mean: its coefficients, as far as they are given credit.
     """
 
     population: Population
@@ -183,7 +187,7 @@ class Known:
         return Known(self.population, self.looks.take(index), self.mean[index])
 
     def shift(self, facts: Terms) -> Float[np.ndarray, "history step target"]:
-        """What it is expected to be missed by, in scaled units, at the steps that the facts are of."""
+        """What it is expected to be missed by, in deviations of the forecast, at the steps that the facts are of."""
         common = (facts.common - self.population.centre) / self.population.scale
         along = np.einsum("hsf,hktf->hskt", common, self.mean[..., :-1], optimize=True)
         own = facts.own[:, None] * self.mean[..., -1]
@@ -205,7 +209,7 @@ class Known:
         at = np.abs(facts.steps - leads[:, None]).argmin(1)  # The nearest of the steps asked for.
         variance = self._variance_left(population.join(facts.common[:, at][:, :, None], facts.own[:, None]))
         numbers = population.variance.any((0, 2))
-        times = (variance / population.noise)[..., numbers]
+        times = (population.credit * variance / population.noise)[..., numbers]
         ratio = np.sqrt(1 + (times.mean(-1) if numbers.any() else np.zeros(times.shape[:2])))
         return ratio @ self._between(facts.steps).T
 

@@ -24,7 +24,7 @@ from foreworld.data.plan import Plan
 from foreworld.data.scaling import LIMIT, Encoding
 from foreworld.data.tabulate import encode_plan
 from foreworld.reasoning.calibrate import LEVELS, Calibration, widened
-from foreworld.reasoning.individual.look import Terms
+from foreworld.reasoning.individual.look import LEAST, Terms
 from foreworld.reasoning.individual.population import Known
 from foreworld.reasoning.pool import pool
 from foreworld.world.draws import decorrelated, persistent, stratified
@@ -151,7 +151,7 @@ class ModelRollout:
         all draws.
         """
         added, uniform = self.many
-        drawn = self._futures(actions, self.many)[0].flatten(2)  # [member, draw, question]
+        drawn = self._futures(self._features(actions), self.many)[0].flatten(2)  # [member, draw, question]
         members, count, _ = drawn.shape
         mean, deviation = drawn.mean((0, 1)), drawn.flatten(0, 1).std(0).clamp_min(1e-6)
         generator = torch.Generator().manual_seed(self.seed)
@@ -172,12 +172,17 @@ class ModelRollout:
         return some
 
     def search(self, actions: Actions) -> Float[Tensor, "sample episode candidate step target"]:
-        drawn, mean, variance = self._futures(actions, self.few)
-        return self._calibrate(drawn.flatten(0, 1), mean.flatten(0, 1), variance.flatten(0, 1))
+        features = self._features(actions)
+        drawn, mean, variance = self._futures(features, self.few)
+        within = variance.mean(1) + mean.var(1, correction=min(1, mean.shape[1] - 1))
+        shift = self._shift(features, within.mean(0).sqrt())
+        return self._calibrate((drawn + shift).flatten(0, 1), (mean + shift).flatten(0, 1), variance.flatten(0, 1))
 
     @torch.no_grad()
     def settle(self, actions: Actions) -> Futures:
-        drawn = self._futures(actions, self.many)[0].numpy()
+        features = self._features(actions)
+        drawn = self._futures(features, self.many)[0]
+        drawn = (drawn + self._shift(features, drawn.var(1, correction=0).mean(0).sqrt())).numpy()
         horizon, targets = drawn.shape[-2:]
         growth = self.growth.repeat(actions.shape[1], 0)
         wide = (
@@ -192,15 +197,16 @@ class ModelRollout:
         pooled = np.where(continuous, pool(by_member, len(together)), together)
         return Futures(*(self._bounded(torch.from_numpy(values)) for values in (pooled, by_member)))
 
-    def _futures(self, actions: Actions, noise: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+    def _futures(
+        self, features: Float[Tensor, "episode candidate step feature"], noise: tuple[Tensor, Tensor]
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Drawn targets before calibration, and mean and variance of what they are drawn from.
 
         Returns:
             Three tensors [member, draw, episode, candidate, step, target] in native units.
         """
-        features = self._features(actions)
         added, uniform = noise
-        episodes, candidates = actions.shape[:2]
+        episodes, candidates = features.shape[:2]
         rows = max(1, CHUNK_ROWS // (len(self.constant) * uniform.shape[1]))
         # Whole candidates of several episodes, or several pieces of one.
         of_episodes, of_candidates = max(1, rows // candidates), min(rows, candidates)
@@ -215,9 +221,7 @@ class ModelRollout:
             for start in range(0, episodes, of_episodes)
         ]
         outputs = torch.cat(parts, dim=2)
-        sums = features[..., -self.slope.shape[-1] :] if self.slope.shape[-1] else features[..., :0]
-        shift = self.shift[:, None] + torch.einsum("ecsm,estm->ecst", sums, self.slope)
-        return self._read(outputs, shift, uniform[:, :, None, None])
+        return self._read(outputs, uniform[:, :, None, None])
 
     def _features(self, actions: Actions) -> Float[Tensor, "episode candidate step feature"]:
         """Scaled or one-hot actions and their leaky sums, as `encode_plan` has them."""
@@ -238,6 +242,17 @@ class ModelRollout:
             memory = torch.addcmul(added[:, :, step], left[:, None], memory)
             sums.append(memory)
         return torch.cat([values, torch.stack(sums, 2)], -1)
+
+    def _shift(
+        self,
+        features: Float[Tensor, "episode candidate step feature"],
+        width: Float[Tensor, "episode candidate step target"],
+    ) -> Float[Tensor, "episode candidate step target"]:
+        """What the networks are expected to miss about each individual, in native units; linear in the leaky sums."""
+        scale = torch.from_numpy(self.encoding.scaling.of(self.encoding.schema.targets)[1]).to(width)
+        sums = features[..., features.shape[-1] - self.slope.shape[-1] :]
+        shift = self.shift[:, None] + torch.einsum("ecsm,estm->ecst", sums, self.slope)
+        return shift * width.maximum(LEAST * scale)
 
     def _dose_shares(self) -> Float[Tensor, " sum"]:
         """What a scaled action of one, or a category that is chosen, adds to each of its sums."""
@@ -279,11 +294,8 @@ class ModelRollout:
             outputs.append(read.index_add(-1, means, belief[..., : len(means)]))
         return torch.stack(outputs, 2).unflatten(1, shape[1:-1])
 
-    def _read(self, outputs: Tensor, shift: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Draws from the read distributions by inverting their distribution functions, and their two moments.
-
-        All are moved by the shift, which is zero for categories.
-        """
+    def _read(self, outputs: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Draws from the read distributions by inverting their distribution functions, and their two moments."""
         variables = self.encoding.schema.targets
         centre, scale = (torch.from_numpy(x).to(outputs) for x in self.encoding.scaling.of(variables))
         normal = torch.special.ndtri(uniform)
@@ -301,7 +313,6 @@ class ModelRollout:
                 means.append(drawn[-1])
                 variances.append(torch.zeros_like(drawn[-1]))
         value, mean, variance = (torch.stack(parts, -1) for parts in (drawn, means, variances))
-        value, mean = value + shift, mean + shift
         return value * scale + centre, mean * scale + centre, variance * scale.square()
 
     def _calibrate(self, drawn: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
