@@ -27,6 +27,7 @@ from foreworld.domains.glucose import Glucose
 from foreworld.evidence import metrics
 from foreworld.reasoning.forecast import encode_now, sample
 from foreworld.reasoning.held_out import forecast_held_out, only
+from foreworld.reasoning.individual.fit import fit_population
 from foreworld.training.fit import Trained, train
 from foreworld.world.config import FitConfig
 from glucose import split
@@ -87,7 +88,8 @@ def run(world: str, change: dict[str, Any], seed: int) -> dict[str, float]:
 
 def held_out_scores(trained: Trained, data: Episodes, seed: int) -> dict[str, float]:
     """CRPS in units of the target, and coverage of raw 90% intervals, mean over steps."""
-    held = forecast_held_out(trained.network, trained.encoding, data, trained.held_out, seed=seed)
+    parts = (trained.network, trained.encoding, data, trained.held_out)
+    held = forecast_held_out(*parts, fit_population(*parts), seed=seed)
     truth = held.truth.astype(np.float64)
     low, high = metrics.interval(held.samples, 0.9)
     return {
