@@ -61,7 +61,7 @@ KINDS = ["calm", "wild"] * 20 + ["rare"] * 3
 def model() -> WorldModel:
     """Trained where all kinds are alike."""
     data = runs(["calm", "wild", "rare"] * 8, 40, 0, STEADY)
-    return WorldModel.fit(data, config=tiny(steps=100, cases=300), progress=False, baselines={})
+    return WorldModel.fit(data, config=tiny(steps=100, cases=1500), progress=False, baselines={})
 
 
 @pytest.fixture(scope="module")
