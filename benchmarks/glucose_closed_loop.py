@@ -3,7 +3,9 @@
     python benchmarks/glucose_closed_loop.py             # the missing seeds, then results/glucose_closed_loop.md
     python benchmarks/glucose_closed_loop.py --seeds 0   # one seed
 
-Each seed's model learns from 24 patients and controls the other 6, so that five seeds control all thirty. Meals are
+Each seed's model learns from 24 patients and controls the other 6, so that five seeds control all thirty. Before the
+loop is closed, every patient has lived two days with their sensor and the reference treatment: who has a pump has such
+a record, and from it the model learns how this patient differs. Those days are not scored. Meals are
 drawn as by simglucose 0.2.11's `RandomScenario`, which serves a child what it serves an adult; so the training
 patients, otherwise those of benchmarks/glucose.py, are served that as well. The reference is that package's tuned
 basal-bolus `BBController` (target 140 mg/dL), its rule and constants written anew over the vectorised simulator:
@@ -43,6 +45,7 @@ RESULTS = Path(__file__).parent / "results" / "glucose_closed_loop"
 STEP, DAY = 5, 288
 EVERY = 6  # Steps between plans: half an hour.
 DAYS_EACH = 3  # Days of each patient and seed.
+BEFORE = 2 * DAY  # Steps on record before the loop is closed.
 TASK = Task(
     goal="max(105 - glucose, 0) ** 2 / 100 + max(glucose - 120, 0) ** 2 / 1000",
     limits=("P(glucose < 70) <= 0.2",),
@@ -53,7 +56,7 @@ TASK = Task(
 
 @dataclass(frozen=True)
 class Day:
-    """Meals (g) by patient and step, and who controls."""
+    """Meals (g) by patient and step, on the days before as well, and what the sensor's noise is drawn by."""
 
     patients: list[str]
     carbs: np.ndarray
@@ -82,11 +85,17 @@ def meals(rng: np.random.RandomState) -> np.ndarray:
 
 
 def draw_day(seed: int) -> Day:
-    """A day of each patient that the seed's model has not seen."""
+    """A day of each patient that the seed's model has not seen, and those before it."""
     patients = folds(Glucose(), seed)[1]
     patients = [name for name in patients for _ in range(DAYS_EACH)]
     words = [(name, index) for index, name in enumerate(patients)]
-    carbs = np.stack([meals(np.random.RandomState(derive_seed(seed, "meals", *word))) for word in words])
+
+    def served(patient: str, index: int) -> np.ndarray:
+        rng = np.random.RandomState(derive_seed(seed, "meals", patient, index))
+        last = meals(rng)
+        return np.concatenate([meals(rng) for _ in range(BEFORE // DAY)] + [last])
+
+    carbs = np.stack([served(*word) for word in words])
     return Day(patients, carbs, [derive_seed(seed, "sensor", *word) for word in words])
 
 
@@ -110,16 +119,12 @@ def planner(day: Day, model: WorldModel, announced: bool, candidates: int, itera
     static = domain.static(day.patients)
     agent = Agent(model, ICEM(candidates=candidates, iterations=iterations), task=TASK, draws=(2, 20))
     held = np.zeros((len(day.patients), 2))
-    basal = glucose_model.parameters(day.patients).steady_basal
 
     def act(step: int, readings: np.ndarray, done: np.ndarray) -> np.ndarray:
         nonlocal held
         carbs = day.carbs[:, step] if announced else np.zeros(len(day.patients))
         due = np.flatnonzero((step % EVERY == 0) | (carbs > 0))
         doses = np.stack([held[:, 0], np.zeros(len(held))], 1)
-        if step < EVERY:  # Nothing is known of a patient yet: begin as the doctor wrote.
-            held = np.stack([basal, np.zeros(len(basal))], 1)
-            return held
         if len(due):
             # A blind planner does not learn of meals afterwards either.
             known = done * np.array([1, 1, float(announced)])
@@ -143,18 +148,19 @@ def planner(day: Day, model: WorldModel, announced: bool, candidates: int, itera
 
 
 def simulate(day: Day, act) -> dict:
-    """Run a day under a controller."""
-    domain = Glucose()
-    observed = domain.reset(day.patients, steps=DAY, seeds=day.seeds)
-    readings = np.zeros((len(day.patients), DAY + 1, 1))
-    done = np.zeros((len(day.patients), DAY, 3))
-    truth = np.zeros((len(day.patients), DAY))
-    readings[:, 0] = observed
-    for step in range(DAY):
-        doses = act(step, readings[:, : step + 1], done)
+    """Run a day under a controller, after those before it."""
+    domain, before = Glucose(), basal_bolus(day)
+    steps = day.carbs.shape[1]
+    readings = np.zeros((len(day.patients), steps + 1, 1))
+    done = np.zeros((len(day.patients), steps, 3))
+    truth = np.zeros((len(day.patients), steps))
+    readings[:, 0] = domain.reset(day.patients, steps=steps, seeds=day.seeds)
+    for step in range(steps):
+        doses = (before if step < BEFORE else act)(step, readings[:, : step + 1], done)
         done[:, step] = np.concatenate([doses, day.carbs[:, step, None]], 1)
         readings[:, step + 1] = domain.step(done[:, step])
         truth[:, step] = glucose_model.glucose(domain._bodies, domain._parameters)
+    truth, given = truth[:, BEFORE:], done[:, BEFORE:]
     shares = {
         "in_70_180": ((truth >= 70) & (truth <= 180)).mean(1),
         "below_70": (truth < 70).mean(1),
@@ -165,7 +171,7 @@ def simulate(day: Day, act) -> dict:
         "patients": day.patients,
         **{name: (100 * share).round(2).tolist() for name, share in shares.items()},
         "mean_glucose": truth.mean(1).round(1).tolist(),
-        "units_a_day": (done[..., 0].sum(1) / 12 + done[..., 1].sum(1)).round(2).tolist(),
+        "units_a_day": (given[..., 0].sum(1) / 12 + given[..., 1].sum(1)).round(2).tolist(),
     }
 
 

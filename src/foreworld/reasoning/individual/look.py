@@ -18,7 +18,7 @@ from foreworld.data.tabulate import encode_targets
 from foreworld.reasoning.forecast import draw
 from foreworld.world.build import Network
 
-LOOKS = 32  # Past rows of a history that are looked ahead from, at most.
+LOOKS = 64  # Past rows of a history that are looked ahead from, at most.
 LEADS = 8  # Steps ahead at which a look is held against what came, at most; coefficients between them interpolate.
 LEAST = 0.01  # Deviation, scaled, that misses are measured in.
 FUTURES = 20  # Of each look, shared out over the members.
