@@ -93,6 +93,14 @@ def test_misses_that_share_their_steps_count_as_those_that_fit_side_by_side() ->
     np.testing.assert_allclose(short, 1 / np.minimum(leads, 2))
 
 
+def test_every_other_look_of_a_history_with_many_is_left_out() -> None:
+    looks = look_back(NETWORK, ENCODING, until((3, 40), (3, 12)))
+    few = looks.thinned(20)
+    assert few.places.shape[1] == 20 and (few.places[0] >= 0).all() and few.apart.tolist() == [2, 1]
+    np.testing.assert_array_equal(looks.row[few.places[0]], np.arange(0, 40, 2))
+    np.testing.assert_array_equal(few.places[1], looks.places[1, :20])
+
+
 def test_sets_of_histories_can_be_put_together() -> None:
     parts = [look_back(NETWORK, ENCODING, until(place)) for place in ((3, 30), (1, 0), (0, 20))]
     joined = together(parts)

@@ -90,6 +90,17 @@ class Looks:
         """Those of some histories."""
         return replace(self, places=self.places[histories], steps=self.steps[histories], apart=self.apart[histories])
 
+    def thinned(self, most: int) -> "Looks":
+        """Every other look of each history that has more than this many."""
+        many = (self.places >= 0).sum(1) > most
+        other = np.full_like(self.places, -1)
+        other[:, : -(-other.shape[1] // 2)] = self.places[:, ::2]
+        return replace(
+            self,
+            places=np.where(many[:, None], other, self.places)[:, :most],
+            apart=np.where(many, 2 * self.apart, self.apart),
+        )
+
     def known(self, histories: slice) -> Bool[np.ndarray, "history place lead target"]:
         """Which misses some histories know of."""
         places = self.places[histories]

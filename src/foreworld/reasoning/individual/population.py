@@ -151,6 +151,7 @@ class Population:
             yield part, Evidence(design, missed, known * looks.weight(part)[:, :, None, None])
 
     def posterior(self, some: Evidence) -> Posterior:
+        """What misses tell of the coefficients behind them."""
         root = np.sqrt(some.weight / self.noise[..., None])
         scaled = some.design * root[..., None]
         spread = scaled * self.variance[:, :, None]
@@ -161,6 +162,7 @@ class Population:
     def join(
         self, common: Float[np.ndarray, "... common"], own: Float[np.ndarray, "..."]
     ) -> Float[np.ndarray, "... term"]:
+        """Regressors: the common terms in deviations from their means, and the own one."""
         standard = (common - self.centre) / self.scale
         shape = np.broadcast_shapes(standard.shape[:-1], own.shape)
         parts = np.broadcast_to(standard, (*shape, standard.shape[-1])), np.broadcast_to(own, shape)[..., None]
