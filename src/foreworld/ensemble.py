@@ -110,24 +110,26 @@ class Ensemble:
         seed: int = 0,
         draws: int | None = None,
         growth: Float[np.ndarray, "episode step"] | None = None,
+        individual: bool = True,
     ) -> Float[np.ndarray, "member episode step target"]:
         """Calibrated futures of the targets in native units; `members` of them, spread over the ensemble.
 
         They are taken from at least `draws` of each network, by default as many as the configuration says. The same
         seed means the same noise, whatever the plan. `growth` is that of the error, by default as `judge` has it.
+        Unless `individual`, they are those of anybody with these beliefs.
         """
         growth = self.judge(histories, plan).growth if growth is None else growth
         draws = max(draws or self.config.draws, -(-members // self.config.members))
-        drawn = self.draw(histories, plan, draws=draws, seed=seed)
+        drawn = self.draw(histories, plan, draws=draws, seed=seed, individual=individual)
         return bounded(self.calibrated(drawn, members, histories, growth), self.schema.targets)
 
     def draw(
-        self, histories: Episodes, plan: Plan, *, draws: int, seed: int
+        self, histories: Episodes, plan: Plan, *, draws: int, seed: int, individual: bool = True
     ) -> Float[np.ndarray, "network draw episode step target"]:
         """Futures of these individuals before calibration, in scaled units; readings last as held-out ones did."""
         lasting = self.calibration.persistence
         drawn = draw(self.network, histories, plan, self.encoding, draws=draws, seed=seed, persistence=lasting)
-        return self.of_individuals(drawn, histories, plan)
+        return self.of_individuals(drawn, histories, plan) if individual else drawn
 
     def of_individuals(
         self, drawn: Float[np.ndarray, "network draw episode step target"], histories: Episodes, plan: Plan

@@ -46,6 +46,7 @@ class Model(Protocol):
         seed: int,
         draws: int,
         growth: Float[np.ndarray, "episode step"],
+        individual: bool,
     ) -> Float[np.ndarray, "member episode step target"]: ...
 
 
@@ -124,7 +125,8 @@ def answer(
     def futures(histories: Episodes, plan: Plan, count: int) -> Float[np.ndarray, "sample episode step target"]:
         # Worlds of one case are compared future by future: all are as wide as the networks say.
         plain = np.ones(plan.actions.shape[:2])
-        return model.forecast(histories, plan, members=count, seed=seed, draws=1, growth=plain)
+        # How a case differs is learnt here from all of its trajectory, and not a second time from its beginnings.
+        return model.forecast(histories, plan, members=count, seed=seed, draws=1, growth=plain, individual=False)
 
     scaling = model.encoding.scaling
     # What came after the moment is left out here: it speaks to the smoother, of the response as of all else.
