@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 MODEL = 4
-"""Which default model this is: raised whenever the defaults, the networks or their training change."""
+"""Which default model this is: raised whenever defaults, networks, training or what corrects networks changes."""
 WITHOUT = 0  # What no model had a part in.
 KEPT = Path(__file__).parents[1] / "build" / f"model{MODEL}"
 """Where fitted models are kept, so that scoring can be repeated without fitting."""

@@ -31,10 +31,9 @@ def fit_with_credit(looks: Looks) -> Population:
         others = Population.fit(looks.take(np.flatnonzero(fold != part)))
         own = np.flatnonzero(fold == part)
         for moment in MOMENTS:
-            products[own], squares[own] = (
-                total + more
-                for total, more in zip((products[own], squares[own]), _tried(others, looks, own, moment), strict=True)
-            )
+            product, square = _tried(others, looks, own, moment)
+            products[own] += product
+            squares[own] += square
     return replace(law, credit=credit(products, squares))
 
 
