@@ -57,6 +57,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_cell_is_kept_with_what_it_was_run_with_and_not_run_again(folder: Path, monkeypatch) -> None:
     scale = replace(TINY, policies=1)
+    monkeypatch.setattr(Tumour, "study", replace(Tumour.study, episodes=1))
     wanted = [Cell("world", "tumour", name, 0, "courses") for name in ("jepa", "next token", "persistence")]
     monkeypatch.setattr(run, "plan", lambda *_: ([], wanted))
     found = run.run(folder, scale, [0], progress=False).to_pandas()

@@ -15,13 +15,11 @@ from foreworld.reasoning.individual.look import Looks
 from foreworld.reasoning.individual.population import Population
 
 FOLDS = 3
-ENOUGH = 32  # Looks of an individual that a law is learnt from: its cost grows with their third power.
 MOMENTS = (0.25, 0.5, 0.75)  # Of each history, after which it is tried.
 
 
 def fit_with_credit(looks: Looks) -> Population:
     """The law of all individuals, with the credit that it has on those that it is not learnt from."""
-    looks = looks.thinned(ENOUGH)
     law = Population.fit(looks)
     if not law.variance.any():
         return law

@@ -11,6 +11,8 @@ from foreworld.reasoning.individual.look import look_back, together
 from foreworld.reasoning.individual.population import Population
 from foreworld.world.build import Network
 
+ENOUGH = 32  # Looks of an individual that a law is learnt from: its cost grows with their third power.
+
 
 def fit_population(
     network: Network, encoding: Encoding, data: Episodes, held_out: list[Int[np.ndarray, " _"]]
@@ -20,6 +22,6 @@ def fit_population(
     for member, fold in enumerate(held_out):
         own = np.setdiff1d(fold, done)
         if own.size:
-            looks.append(look_back(only(network, encoding, member), encoding, data.take(own.tolist())))
+            looks.append(look_back(only(network, encoding, member), encoding, data.take(own.tolist()), ENOUGH))
             done = np.union1d(done, own)
     return fit_with_credit(together(looks))

@@ -16,12 +16,14 @@ from foreworld.data.plan import Plan, cut, lengthened
 from foreworld.data.scaling import Encoding
 from foreworld.data.tabulate import encode_targets
 from foreworld.reasoning.forecast import draw
+from foreworld.world.autoregressive import Autoregressive
 from foreworld.world.build import Network
 
 LOOKS = 64  # Past rows of a history that are looked ahead from, at most.
 LEADS = 8  # Steps ahead at which a look is held against what came, at most; coefficients between them interpolate.
 LEAST = 0.01  # Deviation, scaled, that misses are measured in.
-FUTURES = 20  # Of each look, shared out over the members.
+FUTURES = 20  # Of each look, shared out over the members, if as many are drawn of a question.
+SLOW = 16, 8  # Looks and futures at most of networks that invent futures row by row, at a hundred times the cost.
 
 
 def leads_of(horizon: int) -> Int[np.ndarray, " lead"]:
@@ -90,17 +92,6 @@ class Looks:
         """Those of some histories."""
         return replace(self, places=self.places[histories], steps=self.steps[histories], apart=self.apart[histories])
 
-    def thinned(self, most: int) -> "Looks":
-        """Every other look of each history that has more than this many."""
-        many = (self.places >= 0).sum(1) > most
-        other = np.full_like(self.places, -1)
-        other[:, : -(-other.shape[1] // 2)] = self.places[:, ::2]
-        return replace(
-            self,
-            places=np.where(many[:, None], other, self.places)[:, :most],
-            apart=np.where(many, 2 * self.apart, self.apart),
-        )
-
     def known(self, histories: slice) -> Bool[np.ndarray, "history place lead target"]:
         """Which misses some histories know of."""
         places = self.places[histories]
@@ -138,14 +129,16 @@ def width(drawn: Float[np.ndarray, "member draw case step target"]) -> Float[np.
     return np.maximum(np.sqrt(drawn.var(1, dtype=np.float64).mean(0)), LEAST)
 
 
-def look_back(network: Network, encoding: Encoding, histories: Episodes) -> Looks:
-    """Look ahead from evenly spread rows of each history."""
+def look_back(network: Network, encoding: Encoding, histories: Episodes, most: int = LOOKS) -> Looks:
+    """Look ahead from evenly spread rows of each history, at most so many of each."""
     leads, horizon = leads_of(network.config.horizon), network.config.horizon
+    slow = isinstance(network, Autoregressive)
+    most, futures = (min(most, SLOW[0]), SLOW[1]) if slow else (most, FUTURES)
     longest, whose = families(histories)
     steps = np.array([history.steps for history in histories])
-    apart = 2 ** np.ceil(np.log2(np.maximum(steps / LOOKS, 1))).astype(int)
+    apart = 2 ** np.ceil(np.log2(np.maximum(steps / most, 1))).astype(int)
     found: dict[tuple[int, int], int] = {}
-    places = np.full((len(histories), LOOKS), -1)
+    places = np.full((len(histories), most), -1)
     for index, (family, last, gap) in enumerate(zip(whose.tolist(), steps.tolist(), apart.tolist(), strict=True)):
         for place, row in enumerate(range(0, last, gap)):
             places[index, place] = found.setdefault((family, row), len(found))
@@ -156,7 +149,7 @@ def look_back(network: Network, encoding: Encoding, histories: Episodes) -> Look
         return Looks(np.zeros(0, int), common, missed[:, 0], missed, leads, places, steps, apart)
     longer = tuple(lengthened(longest[family], horizon, encoding.scaling.step) for family in range(len(longest)))
     cases = cut(Episodes(histories.schema, longer), origins, horizon)
-    draws = max(2, -(-FUTURES // network.config.members))
+    draws = max(2, min(network.config.draws, -(-futures // network.config.members)))
     drawn = draw(network, cases.histories, cases.plan, encoding, draws=draws, seed=0)
     expected = drawn.mean((0, 1), dtype=np.float64)[:, leads - 1]
     missed = encode_targets(cases.truth[:, leads - 1], encoding) - expected
