@@ -233,7 +233,8 @@ def report(cells: Sequence[dict]) -> str:
 
 def _row(found: Sequence[dict]) -> list[str]:
     error = float(np.mean([one["error"] for one in found]))
-    grounds = [100 * np.mean([one["by_ground"][ground] for one in found]) for ground in GROUNDS]
+    # A ground that an earlier model did not have flagged nothing.
+    grounds = [100 * np.mean([one["by_ground"].get(ground, 0.0) for one in found]) for ground in GROUNDS]
     supported = np.mean([one["supported_steps"] for one in found], axis=0) >= 0.1
     covers = []
     for level in ("0.9", "0.8", "0.5"):

@@ -46,6 +46,24 @@ class Table:
     lengths: Int[np.ndarray, " episode"]
     facts: Facts
 
+    def tails(
+        self, rows: Int[np.ndarray, " row"], length: int
+    ) -> tuple[Float[np.ndarray, "row length history"], Int[np.ndarray, " row"]]:
+        """The last rows of the histories that end at some rows of the table, and where among them each of these is."""
+        begin = self.starts[np.searchsorted(self.starts, rows, side="right") - 1]
+        first = np.maximum(rows - length + 1, begin)
+        last = rows - first
+        time = np.arange(last.max(initial=0) + 1)
+        index = first[:, None] + np.minimum(time, last[:, None])
+        return np.where((time <= last[:, None])[..., None], self.history[index], 0.0).astype(np.float32), last
+
+    def ahead(
+        self, rows: Int[np.ndarray, " row"], horizon: int
+    ) -> tuple[Float[np.ndarray, "row step move"], Float[np.ndarray, "row step"]]:
+        """The moves that follow some rows, and the time that each takes."""
+        index = rows[:, None] + np.arange(horizon)
+        return self.moves[index], self.elapsed[index]
+
 
 def history_width(encoding: Encoding) -> int:
     """Inputs of the belief encoder."""
@@ -56,6 +74,12 @@ def move_width(encoding: Encoding) -> int:
     """Inputs of the predictor besides belief and noise."""
     roles = sum(encoding.width(role) for role in ("action", "static", "known_future"))
     return roles + memory_width(encoding) + 1
+
+
+def memory_columns(encoding: Encoding) -> slice:
+    """Where the memory of the actions stands in a row of history, right after the one that led to it."""
+    start = encoding.width("observation") + encoding.width("action")
+    return slice(start, start + memory_width(encoding))
 
 
 def fact_columns(encoding: Encoding) -> Facts:

@@ -11,7 +11,7 @@ from foreworld.allocator import keep_large_allocations
 from foreworld.data.episodes import Episodes
 from foreworld.data.plan import Plan
 from foreworld.data.scaling import Encoding
-from foreworld.data.tabulate import encode_histories, encode_plan
+from foreworld.data.tabulate import Table, encode_histories, encode_plan
 from foreworld.world.autoregressive import Autoregressive, Futures
 from foreworld.world.build import Network
 from foreworld.world.draws import decorrelated, persistent, stratified
@@ -25,22 +25,32 @@ CHUNK_ROWS = 4_000
 def encode_now(network: Network, histories: Episodes, encoding: Encoding) -> Float[Tensor, "member episode latent"]:
     """The belief after the last row of each history, from at most `context` rows."""
     once, place = histories.distinct()
-    rows, last = encode_tails(network, once, encoding)
+    return encode_rows(network, *encode_tails(network, once, encoding))[:, place]
+
+
+@torch.no_grad()
+def encode_rows(
+    network: Network, rows: Float[Tensor, "episode row input"], last: Int[Tensor, " episode"]
+) -> Float[Tensor, "member episode latent"]:
+    """The belief after the row `last` of each history."""
     beliefs = []
-    with torch.no_grad():
-        for chunk, end in zip(rows.split(256), last.split(256), strict=True):
-            all_rows = network.encoder(chunk.expand(network.config.members, *chunk.shape))
-            beliefs.append(all_rows[:, torch.arange(len(end)), end])
-    return torch.cat(beliefs, dim=1)[:, place]
+    for chunk, end in zip(rows.split(256), last.split(256), strict=True):
+        beliefs.append(network.encoder.after(chunk.expand(network.config.members, *chunk.shape), end))
+    return torch.cat(beliefs, dim=1)
 
 
 def encode_tails(
     network: Network, histories: Episodes, encoding: Encoding
 ) -> tuple[Float[Tensor, "episode row input"], Int[Tensor, " episode"]]:
     """The rows that a network reads of each history, padded at the end, and the place of the last one."""
-    context = network.config.context if isinstance(network, WorldNetwork) else network.reach
+    context = reach(network)
     rows = torch.from_numpy(encode_histories(tuple(histories), encoding, context))
     return rows, torch.tensor([min(len(episode.time), context) - 1 for episode in histories])
+
+
+def reach(network: Network) -> int:
+    """Rows of history that a network reads, at most."""
+    return network.config.context if isinstance(network, WorldNetwork) else network.reach
 
 
 def draw(
@@ -61,6 +71,20 @@ def draw(
 
 
 @torch.no_grad()
+def draw_at(
+    network: Network, table: Table, rows: Int[np.ndarray, " row"], encoding: Encoding, *, draws: int, seed: int
+) -> Float[np.ndarray, "member draw row step target"]:
+    """As `draw`, ahead from some rows of a table along what was then done. Each needs the whole horizon after it."""
+    keep_large_allocations()
+    history, last = (torch.from_numpy(part) for part in table.tails(rows, reach(network)))
+    moves, elapsed = (torch.from_numpy(part) for part in table.ahead(rows, network.config.horizon))
+    if isinstance(network, WorldNetwork):
+        return roll(network, encode_rows(network, history, last), moves, elapsed, encoding, draws=draws, seed=seed)
+    generator = torch.Generator().manual_seed(seed)
+    return network.futures(history, last, moves, draws=draws, generator=generator).values.numpy()
+
+
+@torch.no_grad()
 def invent(
     network: Autoregressive, histories: Episodes, plan: Plan, encoding: Encoding, *, draws: int, seed: int
 ) -> Futures:
@@ -71,7 +95,6 @@ def invent(
     return network.futures(rows, last, moves, draws=draws, generator=torch.Generator().manual_seed(seed))
 
 
-@torch.no_grad()
 def sample(
     network: WorldNetwork,
     beliefs: Float[Tensor, "member episode latent"],
@@ -88,15 +111,31 @@ def sample(
     Every draw has its own noise, the same for every question: futures of two plans differ by the plans alone. What
     readings add to a target persists from step to step as `foreworld.reasoning.persistence` found.
     """
-    keep_large_allocations()
     moves, elapsed = (torch.from_numpy(array) for array in encode_plan(histories, plan, encoding))
-    members, horizon = network.config.members, plan.horizon
+    return roll(network, beliefs, moves, elapsed, encoding, draws=draws, seed=seed, persistence=persistence)
+
+
+@torch.no_grad()
+def roll(
+    network: WorldNetwork,
+    beliefs: Float[Tensor, "member episode latent"],
+    moves: Float[Tensor, "episode step move"],
+    elapsed: Float[Tensor, "episode step"],
+    encoding: Encoding,
+    *,
+    draws: int,
+    seed: int,
+    persistence: Sequence[float] = (),
+) -> Float[np.ndarray, "member draw episode step target"]:
+    """`sample`, of a plan that is already encoded."""
+    keep_large_allocations()
+    members, horizon = network.config.members, moves.shape[1]
     generator = torch.Generator().manual_seed(seed)
     noise = decorrelated(torch.special.ndtri(stratified((members, draws, horizon, network.config.noise), generator)))
     uniform = persistent(stratified((members, draws, horizon, len(encoding.schema.targets)), generator), persistence)
     size = max(1, CHUNK_ROWS // (members * draws))
     parts = []
-    for start in range(0, len(histories), size):
+    for start in range(0, len(moves), size):
         pick = slice(start, start + size)
         count = beliefs[:, pick].shape[1]
         rolled = network.rollout(

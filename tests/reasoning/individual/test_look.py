@@ -7,6 +7,7 @@ import pytest
 
 from foreworld.data.episodes import Episodes
 from foreworld.data.plan import cut
+from foreworld.reasoning.forecast import draw
 from foreworld.reasoning.individual import look as module
 from foreworld.reasoning.individual.look import LOOKS, Looks, Terms, families, leads_of, look_back, together
 from foreworld.world.network import WorldNetwork
@@ -52,7 +53,7 @@ def test_what_is_missed_is_what_came_less_the_mean_forecast(monkeypatch: pytest.
     monkeypatch.setattr(module, "FUTURES", 4000)
     looks, cases = look_back(NETWORK, ENCODING, DATA.take([3])), cut(DATA, [(3, 40)], 4)
     place = looks.row[looks.places[0]].tolist().index(40)
-    drawn = module.draw(NETWORK, cases.histories, cases.plan, ENCODING, draws=2000, seed=5)[..., 0]
+    drawn = draw(NETWORK, cases.histories, cases.plan, ENCODING, draws=2000, seed=5)[..., 0]
     centre, scale = (part[0] for part in ENCODING.scaling.of(DATA.schema.targets))
     expected = ((cases.truth[0, :, 0] - centre) / scale - drawn.mean((0, 1))[0]) / np.sqrt(drawn.var(1).mean(0))[0]
     np.testing.assert_allclose(looks.missed[looks.places[0, place], :, 0], expected, atol=0.1)

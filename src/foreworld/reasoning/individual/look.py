@@ -12,10 +12,10 @@ from jaxtyping import Bool, Float, Int
 from foreworld.data.episodes import Episode, Episodes
 from foreworld.data.last_seen import last_seen
 from foreworld.data.memory import memory_of, memory_width, run_memory, since_action
-from foreworld.data.plan import Plan, cut, lengthened
+from foreworld.data.plan import Plan, lengthened
 from foreworld.data.scaling import Encoding
-from foreworld.data.tabulate import encode_targets
-from foreworld.reasoning.forecast import draw
+from foreworld.data.tabulate import encode_targets, memory_columns, tabulate
+from foreworld.reasoning.forecast import draw_at
 from foreworld.world.autoregressive import Autoregressive
 from foreworld.world.build import Network
 
@@ -51,18 +51,26 @@ class Terms:
     own: Float[np.ndarray, "history target"]
 
     @classmethod
-    def of(
-        cls, histories: Episodes, plan: Plan, encoding: Encoding, steps: Int[np.ndarray, " step"] | None = None
-    ) -> "Terms":
-        """Of some of the steps of a plan, of all by default."""
-        steps = np.arange(1, plan.horizon + 1) if steps is None else steps
+    def of(cls, histories: Episodes, plan: Plan, encoding: Encoding) -> "Terms":
+        """Of the steps of a plan."""
         now = np.stack([memory_of(history, history.steps, encoding) for history in histories])
-        then = run_memory(now, plan.actions, since_action(histories, plan, encoding), encoding)[:, steps - 1]
-        repeated = np.repeat(now[:, None], len(steps), axis=1)
-        common = np.concatenate([np.ones((*then.shape[:2], 1)), repeated, then], axis=2)
+        then = run_memory(now, plan.actions, since_action(histories, plan, encoding), encoding)
         targets = list(histories.schema.target_indices)
         seen = np.stack([last_seen(history.observations[:, targets])[0][-1] for history in histories])
-        return cls(steps, common, np.nan_to_num(encode_targets(seen, encoding)).astype(np.float64))
+        return cls.joined(np.arange(1, plan.horizon + 1), now, then, encode_targets(seen, encoding))
+
+    @classmethod
+    def joined(
+        cls,
+        steps: Int[np.ndarray, " step"],
+        now: Float[np.ndarray, "history sum"],
+        then: Float[np.ndarray, "history step sum"],
+        seen: Float[np.ndarray, "history target"],
+    ) -> "Terms":
+        """From the sums now and at some steps, and the present readings, NaN where none was seen."""
+        repeated = np.repeat(now[:, None], len(steps), axis=1)
+        common = np.concatenate([np.ones((*then.shape[:2], 1)), repeated, then], axis=2)
+        return cls(steps, common, np.nan_to_num(seen).astype(np.float64))
 
 
 @dataclass(frozen=True)
@@ -142,22 +150,23 @@ def look_back(network: Network, encoding: Encoding, histories: Episodes, most: i
     for index, (family, last, gap) in enumerate(zip(whose.tolist(), steps.tolist(), apart.tolist(), strict=True)):
         for place, row in enumerate(range(0, last, gap)):
             places[index, place] = found.setdefault((family, row), len(found))
-    origins = list(found)
-    targets = len(encoding.schema.targets)
-    if not origins:
-        common, missed = np.zeros((0, len(leads), terms(encoding))), np.zeros((0, len(leads), targets))
-        return Looks(np.zeros(0, int), common, missed[:, 0], missed, leads, places, steps, apart)
-    longer = tuple(lengthened(longest[family], horizon, encoding.scaling.step) for family in range(len(longest)))
-    cases = cut(Episodes(histories.schema, longer), origins, horizon)
+    origins = np.array(list(found), int).reshape(-1, 2)
+    if not len(origins):
+        missed = np.zeros((0, len(leads), len(encoding.schema.targets)))
+        common = np.zeros((*missed.shape[:2], terms(encoding)))
+        return Looks(origins[:, 1], common, missed[:, 0], missed, leads, places, steps, apart)
+    longer = tuple(lengthened(episode, horizon, encoding.scaling.step) for episode in longest)
+    table = tabulate(Episodes(histories.schema, longer), encoding)
+    rows = table.starts[origins[:, 0]] + origins[:, 1]
     draws = max(2, min(network.config.draws, -(-futures // network.config.members)))
-    drawn = draw(network, cases.histories, cases.plan, encoding, draws=draws, seed=0)
-    expected = drawn.mean((0, 1), dtype=np.float64)[:, leads - 1]
-    missed = encode_targets(cases.truth[:, leads - 1], encoding) - expected
-    missed /= width(drawn)[:, leads - 1]
+    drawn = draw_at(network, table, rows, encoding, draws=draws, seed=0)
+    expected, came = drawn.mean((0, 1), dtype=np.float64)[:, leads - 1], rows[:, None] + leads
+    missed = (table.targets[came] - expected) / width(drawn)[:, leads - 1]
     missed[..., [target.kind != "continuous" for target in encoding.schema.targets]] = np.nan
-    facts = Terms.of(cases.histories, cases.plan, encoding, leads)
-    rows = np.array([row for _, row in origins])
-    return Looks(rows, facts.common, facts.own, missed, leads, places, steps, apart)
+    memory, targets = table.history[:, memory_columns(encoding)], list(encoding.schema.target_indices)
+    seen = np.concatenate([last_seen(episode.observations[:, targets])[0] for episode in longer])[rows]
+    facts = Terms.joined(leads, memory[rows], memory[came], encode_targets(seen, encoding))
+    return Looks(origins[:, 1], facts.common, facts.own, missed, leads, places, steps, apart)
 
 
 def families(histories: Episodes) -> tuple[tuple[Episode, ...], Int[np.ndarray, " history"]]:
