@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from foreworld.data.memory import decay, doses, memory_of, memory_width, run_memory, stack_padded
+from foreworld.data.memory import decay, doses, memories, memory_width, run_memory, stack_padded
 
 from ..simulated import encoding_of, episodes
 
@@ -34,7 +34,7 @@ def direct(row: int) -> np.ndarray:
 @pytest.mark.parametrize("row", [0, 1, 2, 17, 24])
 def test_it_is_the_leaky_sum_at_irregular_times(row: int) -> None:
     assert ENCODING.scaling.variables["dose"].impulse and not ENCODING.scaling.variables["rate"].impulse
-    np.testing.assert_allclose(memory_of(DATA[0], row, ENCODING), direct(row), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(memories([DATA[0]], ENCODING, [row])[0], direct(row), rtol=1e-4, atol=1e-5)
 
 
 def test_running_along_gives_the_closed_form_at_every_row() -> None:
@@ -44,16 +44,16 @@ def test_running_along_gives_the_closed_form_at_every_row() -> None:
     start = np.zeros((3, memory_width(ENCODING)), np.float32)
     memory = run_memory(start, actions, since, ENCODING)
     for index, episode in enumerate(DATA):
-        expected = [memory_of(episode, row, ENCODING) for row in range(1, 25)]
+        expected = memories([episode] * 24, ENCODING, range(1, 25))
         np.testing.assert_allclose(memory[index], expected, rtol=1e-4, atol=1e-5)
 
 
 def test_it_can_be_taken_up_in_the_middle() -> None:
     episode = DATA[1]
     gaps = np.diff(episode.time) / ENCODING.scaling.step
-    middle = memory_of(episode, 10, ENCODING)[None]
+    middle = memories([episode], ENCODING, [10])
     rest = run_memory(middle, episode.actions[None, 10:], gaps[None, 9:-1], ENCODING)
-    np.testing.assert_allclose(rest[0, -1], memory_of(episode, 24, ENCODING), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(rest[0, -1], memories([episode], ENCODING)[0], rtol=1e-4, atol=1e-5)
 
 
 def test_a_long_gap_forgets_and_no_gap_keeps() -> None:
@@ -69,7 +69,7 @@ def test_a_missing_action_adds_nothing() -> None:
 def test_without_actions_or_time_constants_there_is_none() -> None:
     encoding = encoding_of(DATA, ())
     assert memory_width(encoding) == 0
-    assert memory_of(DATA[0], 5, encoding).shape == (0,)
+    assert memories(DATA, encoding).shape == (3, 0)
     assert decay(np.ones(4), encoding).shape == (4, 0)
 
 

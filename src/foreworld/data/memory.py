@@ -5,7 +5,7 @@ need not rediscover that a belief has to carry it. Linear compartments, as in ph
 sums.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from jaxtyping import Float
@@ -13,6 +13,8 @@ from jaxtyping import Float
 from foreworld.data.episodes import Episode, Episodes
 from foreworld.data.plan import Plan
 from foreworld.data.scaling import Encoding
+
+TOGETHER = 64  # Episodes that are added up at once.
 
 
 def memory_width(encoding: Encoding) -> int:
@@ -71,12 +73,22 @@ def since_action(histories: Episodes, plan: Plan, encoding: Encoding) -> Float[n
     return np.diff(np.concatenate([last[:, None], now[:, None], plan.time[:, :-1]], axis=1), axis=1) / step
 
 
-def memory_of(episode: Episode, rows: int, encoding: Encoding) -> Float[np.ndarray, " sum"]:
-    """The memory right after the first `rows` actions of an episode, as a weighted sum with no loop."""
-    if rows == 0:
-        return np.zeros(memory_width(encoding), np.float32)
-    age = (episode.time[rows - 1] - episode.time[:rows]) / encoding.scaling.step
-    return (decay(age, encoding) * doses(episode.actions[:rows], encoding)).sum(0, dtype=np.float32)
+def memories(
+    episodes: Iterable[Episode], encoding: Encoding, rows: Sequence[int] | None = None
+) -> Float[np.ndarray, "episode sum"]:
+    """The memory right after the first `rows` actions of each episode, all by default: weighted sums with no loop."""
+    episodes = tuple(episodes)
+    rows = [episode.steps for episode in episodes] if rows is None else rows
+    parts = [np.zeros((0, memory_width(encoding)), np.float32)]
+    for start in range(0, len(episodes), TOGETHER):
+        some = list(zip(episodes[start : start + TOGETHER], rows[start : start + TOGETHER], strict=True))
+        actions = stack_padded([episode.actions[:count] for episode, count in some])
+        since = [episode.time[:count] - episode.time[max(count - 1, 0)] for episode, count in some]
+        age = -stack_padded([passed[:, None] for passed in since])[..., 0] / encoding.scaling.step
+        taken = np.arange(actions.shape[1]) < np.array([count for _, count in some])[:, None]
+        added = np.where(taken[..., None], decay(age, encoding) * doses(actions, encoding), 0.0)
+        parts.append(added.sum(1, dtype=np.float32))
+    return np.concatenate(parts)
 
 
 def stack_padded(arrays: Sequence[Float[np.ndarray, "_ value"]]) -> Float[np.ndarray, "episode step value"]:

@@ -10,9 +10,9 @@ from foreworld.data.episodes import Episode, Episodes
 from foreworld.data.increments import increments, increments_width
 from foreworld.data.last_seen import last_seen
 from foreworld.data.layout import move_columns
-from foreworld.data.memory import memory_of, memory_width, run_memory, since_action, stack_padded
+from foreworld.data.memory import memories, memory_width, run_memory, since_action, stack_padded
 from foreworld.data.plan import Plan
-from foreworld.data.scaling import Encoding
+from foreworld.data.scaling import INCREMENT_LAGS, Encoding
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ def encode_histories(
     step = encoding.scaling.step
     actions = stack_padded([episode.actions[start:] for episode, start in tails])
     since = stack_padded([_before(episode.time, start, step)[:, None] for episode, start in tails])[..., 0]
-    earlier = np.stack([memory_of(episode, start, encoding) for episode, start in tails])
+    earlier = memories(episodes, encoding, starts)
     memory = run_memory(earlier, actions, since[:, :-1], encoding)
     led = np.stack([_action_into(episode, start) for episode, start in tails])
     moves = encode_moves(
@@ -130,18 +130,27 @@ def encode_histories(
         encoding,
     )
     known = [last_seen(episode.observations)[0] for episode in episodes]
-    seen = stack_padded([encoding(values[start:], "observation") for values, start in zip(known, starts, strict=True)])
+    seen = encoding(stack_padded([values[start:] for values, start in zip(known, starts, strict=True)]), "observation")
     present = stack_padded([np.isfinite(episode.observations[start:]).astype(np.float32) for episode, start in tails])
     seen[..., seen.shape[-1] - present.shape[-1] :] = present
     opening = np.zeros((*seen.shape[:2], 1), np.float32)
     opening[np.array(starts) == 0, 0] = 1.0
-    changes = stack_padded([increments(values, encoding, start) for values, start in zip(known, starts, strict=True)])
+    earlier = [_led_by(values, start, max(INCREMENT_LAGS)) for values, start in zip(known, starts, strict=True)]
+    changes = increments(stack_padded(earlier), encoding)[:, max(INCREMENT_LAGS) :]
     return np.concatenate([seen, moves, opening, changes], axis=2)
 
 
 def _before(time: Float[np.ndarray, " row"], start: int, step: float) -> Float[np.ndarray, " tail"]:
     """Time since the row before, in median steps, from row `start` on; one for a first row, nothing is known of it."""
     return np.concatenate([[1.0], np.diff(time) / step])[start:]
+
+
+def _led_by(
+    values: Float[np.ndarray, "row variable"], start: int, lead: int
+) -> Float[np.ndarray, "lead_and_tail variable"]:
+    """The rows from `start` on and some before; nothing is known of those before the first."""
+    before = values[max(0, start - lead) : start]
+    return np.concatenate([np.full((lead - len(before), values.shape[1]), np.nan), before, values[start:]])
 
 
 def _action_into(episode: Episode, start: int) -> Float[np.ndarray, " action"]:
@@ -155,7 +164,7 @@ def encode_plan(
     """Predictor inputs of a plan, and the elapsed times in median steps."""
     now = np.array([episode.time[-1] for episode in histories])
     elapsed = np.diff(np.concatenate([now[:, None], plan.time], axis=1), axis=1) / encoding.scaling.step
-    start = np.stack([memory_of(episode, episode.steps, encoding) for episode in histories])
+    start = memories(histories, encoding)
     memory = run_memory(start, plan.actions, since_action(histories, plan, encoding), encoding)
     static = np.stack([episode.static for episode in histories])
     moves = encode_moves(static, plan.actions, memory, plan.known_future, elapsed, encoding)

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 
 from foreworld.data.episodes import Episodes
-from foreworld.data.memory import memory_of, run_memory
+from foreworld.data.memory import memories, run_memory
 from foreworld.data.scaling import Encoding
 from foreworld.data.tabulate import encode_moves
 from foreworld.errors import QuestionError
@@ -64,7 +64,7 @@ def follow_policy(
 
     seen = repeated(np.stack([episode.observations[:, targets] for episode in histories]).astype(float))
     done = repeated(np.stack([episode.actions for episode in histories]).astype(float))
-    memory = repeated(np.stack([memory_of(episode, episode.steps, encoding) for episode in histories]))
+    memory = repeated(memories(histories, encoding))
     static = repeated(np.stack([episode.static for episode in histories]))
     belief = encode_now(network, histories, encoding).repeat(1, draws, 1)
     generator = torch.Generator().manual_seed(seed)

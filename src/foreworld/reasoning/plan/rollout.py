@@ -19,7 +19,7 @@ from torch.nn.functional import silu
 from foreworld.allocator import keep_large_allocations
 from foreworld.data.episodes import Episodes
 from foreworld.data.layout import move_columns
-from foreworld.data.memory import decay, doses, memory_of, memory_width, since_action
+from foreworld.data.memory import decay, doses, memories, memory_width, since_action
 from foreworld.data.plan import Plan
 from foreworld.data.scaling import LIMIT, Encoding
 from foreworld.data.tabulate import encode_plan
@@ -100,7 +100,7 @@ class ModelRollout:
         self.growth, self.seed = growth, seed
         moves, elapsed = (torch.from_numpy(array) for array in encode_plan(histories, plan, encoding))
         self.left = torch.from_numpy(decay(since_action(histories, plan, encoding), encoding))
-        self.memory = torch.from_numpy(np.stack([memory_of(episode, episode.steps, encoding) for episode in histories]))
+        self.memory = torch.from_numpy(memories(histories, encoding))
         shift = known.by_sums(Terms.of(histories, plan, encoding))
         self.shift, self.slope = (torch.from_numpy(part).float() for part in shift)
         self._take_apart(moves, elapsed)

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from foreworld.data.episodes import Episode, Episodes
-from foreworld.data.memory import memory_of, memory_width, run_memory
+from foreworld.data.memory import memories, memory_width, run_memory
 from foreworld.data.plan import Plan
 from foreworld.data.scaling import Encoding, Scaling
 from foreworld.data.schema import Variable
@@ -32,7 +32,7 @@ def planned(histories: Episodes, plan: Plan, encoding: Encoding) -> Float[Tensor
     now = np.array([episode.time[-1] for episode in histories])
     last = np.array([episode.time[-2] if episode.steps else episode.time[-1] - step for episode in histories])
     since = np.diff(np.concatenate([last[:, None], now[:, None], plan.time[:, :-1]], axis=1), axis=1) / step
-    start = np.stack([memory_of(episode, episode.steps, encoding) for episode in histories])
+    start = memories(histories, encoding)
     return torch.from_numpy(_join(plan.actions, run_memory(start, plan.actions, since, encoding), encoding))
 
 
