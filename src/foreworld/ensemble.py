@@ -76,8 +76,8 @@ class Ensemble:
     def judge(self, histories: Episodes, plan: Plan) -> Verdict:
         """How far histories and plan lie within what training saw: a score in [0, 1], and why it is low."""
         beliefs = encode_now(self.network, histories, self.encoding)
-        unsettled = self.unsettled(histories, plan)
-        return self.support.judge(self.network, self.encoding, beliefs, histories, plan, unsettled)
+        individual = self.individual(histories, plan)
+        return self.support.judge(self.network, self.encoding, beliefs, histories, plan, individual)
 
     def know(self, histories: Episodes) -> Known:
         """What each history tells of how the model errs about its individual. The last answer is kept."""
@@ -155,9 +155,9 @@ class Ensemble:
         continuous = [variable.kind == "continuous" for variable in self.schema.targets]
         return np.where(continuous, averaged, together)
 
-    def unsettled(self, histories: Episodes, plan: Plan) -> Float[np.ndarray, "episode step"]:
-        """How little is known of these individuals, see `Known.unsettled`."""
-        return self.know(histories).unsettled(Terms.of(histories, plan, self.encoding))
+    def individual(self, histories: Episodes, plan: Plan) -> Float[np.ndarray, "ground episode step"]:
+        """How strange these individuals are, see `Known.grounds`."""
+        return self.know(histories).grounds(Terms.of(histories, plan, self.encoding))
 
     def _read(self, data: Any, reader: Callable[[Any, Schema], Episodes] = read) -> Episodes:
         """Episodes as the model knows them: another schema may number the same categories otherwise."""

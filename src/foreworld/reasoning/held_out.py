@@ -39,7 +39,7 @@ class HeldOut:
         origin: the episode, by position, and the row that each case starts from.
         member: that was asked.
         shift: what `samples` were moved by for what is known of the individual.
-        unsettled: how much wider they should be for what is not, see `foreworld.reasoning.individual`.
+        individual: how strange it is, see `Known.grounds`.
         persistence: of readings, see `foreworld.reasoning.persistence`; none where there are none.
     """
 
@@ -48,7 +48,7 @@ class HeldOut:
     origin: Int[np.ndarray, "case 2"]
     member: Int[np.ndarray, " case"]
     shift: Float[np.ndarray, "case step target"]
-    unsettled: Float[np.ndarray, "case step"]
+    individual: Float[np.ndarray, "ground case step"]
     persistence: list[float] = field(default_factory=list)
 
 
@@ -75,7 +75,7 @@ def forecast_held_out(
     horizon = network.config.horizon
     members = {tuple(fold.tolist()): member for member, fold in enumerate(held_out)}
     every = spread_origins(data, np.unique(np.concatenate(held_out)), horizon=horizon, limit=network.config.cases)
-    samples, truth, origin, asked, shifts, unsettled, compared = [], [], [], [], [], [], []
+    samples, truth, origin, asked, shifts, individual, compared = [], [], [], [], [], [], []
     centre, scale = encoding.scaling.of(encoding.schema.targets)
     for fold, member in members.items():
         left_out = set(fold)
@@ -106,14 +106,14 @@ def forecast_held_out(
         origin.append(np.array(origins))
         asked.append(np.full(len(origins), member))
         shifts.append(moved)
-        unsettled.append(known.unsettled(facts))
+        individual.append(known.grounds(facts))
     found = HeldOut(
         samples=np.concatenate(samples, 1).astype(np.float32),
         truth=np.concatenate(truth),
         origin=np.concatenate(origin),
         member=np.concatenate(asked),
         shift=np.concatenate(shifts),
-        unsettled=np.concatenate(unsettled),
+        individual=np.concatenate(individual, axis=1),
     )
     if not compared:
         return found

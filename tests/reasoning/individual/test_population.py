@@ -10,7 +10,7 @@ from foreworld.data.plan import cut
 from foreworld.model import WorldModel
 from foreworld.reasoning.individual.credit import fit_with_credit
 from foreworld.reasoning.individual.look import LOOKS, Looks, Terms
-from foreworld.reasoning.individual.population import Population
+from foreworld.reasoning.individual.population import PRIOR, Population
 
 from ...simulated import pushed, pushed_strength, tiny
 
@@ -74,6 +74,21 @@ def test_of_an_individual_without_a_history_nothing_is_known() -> None:
     assert (known.shift(facts) == 0).all()
     prior = 1 + (np.square(law.join(facts.common[:, :, None], facts.own[:, None])) * law.variance).sum(-1) / law.noise
     np.testing.assert_allclose(np.square(known.unsettled(facts)), prior[..., 0], rtol=1e-6)
+    assert (known.missed(LEADS) == 1).all()
+
+
+def test_whose_misses_are_larger_than_those_of_others_is_noticed() -> None:
+    law = Population.fit(individuals(300, 20, seed=0)[0])
+    looks, b = individuals(500, 20, seed=1)
+    terms = np.concatenate([looks.common, np.repeat(looks.own[:, None], 2, axis=1)], axis=2)
+    expected = (terms * np.repeat(b[:, 0], 20, axis=0)).sum(-1, keepdims=True)
+    for times in (1.0, 2.0):
+        known = law.know(replace(looks, missed=expected + times * (looks.missed - expected)))
+        # Against the looks, of which the four coefficients take up as many, stand those of the usual size.
+        size = 1 + (20 - 4) / (20 + PRIOR) * (times**2 - 1)
+        assert np.square(known.missed(LEADS)).mean() == pytest.approx(size, rel=0.05)
+    (first, last), between = known.missed(LEADS)[0], known.missed(np.array([2]))[0, 0]
+    assert between == pytest.approx((2 * first + last) / 3)
 
 
 def test_nothing_is_learnt_from_few_individuals_and_nothing_moved() -> None:

@@ -30,7 +30,7 @@ CALIBRATION = fit_calibration(
 LOOKS = look_back(NETWORK, ENCODING, CASES.histories)
 POPULATION = Population.fit(LOOKS)
 COEFFICIENTS = 0.5 * rng.normal(size=(len(CASES.histories), *POPULATION.variance.shape)) * [[1.0], [0.0], [0.0]]
-KNOWN = Known(POPULATION, LOOKS, COEFFICIENTS)  # Categories are left alone.
+KNOWN = Known(POPULATION, LOOKS, COEFFICIENTS, np.ones(COEFFICIENTS.shape[:-1]))  # Categories are left alone.
 GROWTH = np.exp(0.5 * rng.normal(size=CASES.plan.actions.shape[:2]))  # Of the error of each question.
 
 

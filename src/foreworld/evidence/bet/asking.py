@@ -54,8 +54,8 @@ def ask(fitted: Fitted, cases: Cases, *, members: int, seed: int) -> Answer:
     beliefs = encode_now(network, cases.histories, encoding)
     # Futures of beliefs are cheap to draw again, and are drawn as for anybody's question.
     again = None if isinstance(network, WorldNetwork) else drawn
-    unsettled = model.unsettled(cases.histories, cases.plan)
-    verdict = model.support.judge(network, encoding, beliefs, cases.histories, cases.plan, unsettled, drawn=again)
+    individual = model.individual(cases.histories, cases.plan)
+    verdict = model.support.judge(network, encoding, beliefs, cases.histories, cases.plan, individual, drawn=again)
     unbounded = model.calibrated(drawn, members, cases.histories, verdict.growth)
     found = Imagination(bounded(unbounded, targets), verdict, cases.histories, cases.plan)
     return Answer(found.samples, unbounded, malformed, found.supported, found.expected_error())

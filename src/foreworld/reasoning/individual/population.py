@@ -21,6 +21,8 @@ from foreworld.reasoning.individual.look import Looks, Terms
 
 ROUNDS = 30  # Of EM.
 NUMBERS = 20_000_000  # That are held in memory at once.
+PRIOR = 30.0  # Looks of the usual size that every history is given: a short one has little to say.
+CAP = 5.0  # Deviations: one glitch says no more.
 
 
 @dataclass(frozen=True)
@@ -119,10 +121,22 @@ class Population:
     def know(self, looks: Looks) -> "Known":
         """What each history tells of its individual."""
         mean = np.zeros((len(looks.places), *self.variance.shape))
-        if self.variance.any():
-            for part, some in self.evidence(looks):
-                mean[part] = self.posterior(some).mean
-        return Known(self, looks, mean * self.credit[..., None])
+        size = np.ones(mean.shape[:-1])
+        for part, some in self.evidence(looks):
+            posterior = self.posterior(some)
+            mean[part] = posterior.mean * self.credit[..., None]
+            size[part] = self._size(some, mean[part], posterior)
+        return Known(self, looks, mean, size)
+
+    def _size(
+        self, some: Evidence, mean: Float[np.ndarray, "history lead target term"], posterior: Posterior
+    ) -> Float[np.ndarray, "history lead target"]:
+        """Mean square of what is left of the misses as a multiple of the noise, with some looks' worth of one."""
+        rest = np.abs(some.missed - np.einsum("hktnf,hktf->hktn", some.design, mean)) / np.sqrt(self.noise)[..., None]
+        squares = (some.weight * np.square(np.minimum(rest, CAP))).sum(-1)
+        # What the coefficients took up of the noise, as in `_expected`.
+        taken = some.weight.shape[-1] - np.trace(posterior.inverse, axis1=-2, axis2=-1)
+        return (PRIOR + squares + self.credit * taken) / (PRIOR + some.weight.sum(-1))
 
     def _expected(self, some: Evidence) -> tuple[np.ndarray, np.ndarray]:
         """Sums over histories of the expected squares of the coefficients, and of the weighted rest."""
@@ -177,16 +191,18 @@ class Known:
         population: that it is one of.
         looks: what its history showed.
         mean: its coefficients, as far as they are given credit.
+        size: mean square of what they leave of its misses, as a multiple of what they leave of everybody's.
     """
 
     population: Population
     looks: Looks
     mean: Float[np.ndarray, "history lead target term"]
+    size: Float[np.ndarray, "history lead target"]
 
     def take(self, histories: Sequence[int] | Int[np.ndarray, " _"]) -> "Known":
         """Of some histories."""
         index = np.asarray(histories, int)
-        return Known(self.population, self.looks.take(index), self.mean[index])
+        return Known(self.population, self.looks.take(index), self.mean[index], self.size[index])
 
     def shift(self, facts: Terms) -> Float[np.ndarray, "history step target"]:
         """What it is expected to be missed by, in deviations of the forecast, at the steps that the facts are of."""
@@ -214,6 +230,16 @@ class Known:
         times = (population.credit * variance / population.noise)[..., numbers]
         ratio = np.sqrt(1 + (times.mean(-1) if numbers.any() else np.zeros(times.shape[:2])))
         return ratio @ self._between(facts.steps).T
+
+    def grounds(self, facts: Terms) -> Float[np.ndarray, "ground history step"]:
+        """Why a forecast of each may be worse than usual: it is not known well, or was not foretold well."""
+        return np.stack([self.unsettled(facts), self.missed(facts.steps)])
+
+    def missed(self, steps: Int[np.ndarray, " step"]) -> Float[np.ndarray, "history step"]:
+        """How far off forecasts of each history were at these steps ahead, as a multiple of what is usual."""
+        numbers = np.isfinite(self.looks.missed).any((0, 1))
+        square = self.size[..., numbers].mean(-1) if numbers.any() else np.ones(self.size.shape[:2])
+        return np.sqrt(square) @ self._between(steps).T
 
     def _variance_left(
         self, terms: Float[np.ndarray, "history lead target term"]

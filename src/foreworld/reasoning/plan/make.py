@@ -131,8 +131,8 @@ def make_plan(
         known = model.know(histories)
 
         def judge(plan: Plan) -> Verdict:
-            unsettled = known.unsettled(Terms.of(histories, plan, model.encoding))
-            return model.support.judge(network, model.encoding, beliefs, histories, plan, unsettled, past)
+            individual = known.grounds(Terms.of(histories, plan, model.encoding))
+            return model.support.judge(network, model.encoding, beliefs, histories, plan, individual, past)
 
         usual = judge(default).growth
         rollout = ModelRollout(

@@ -70,7 +70,7 @@ def fit_support(
     own = torch.from_numpy(whose)
     past = Past(*familiar.past(beliefs, cases.histories, encoding, own), hindsight.relative(missed))
     course = familiar.course(cases.histories, cases.plan, encoding, horizon, own)
-    evidence = gather(past, *course, disagreement / between, answers.unsettled[first])
+    evidence = gather(past, *course, disagreement / between, answers.individual[:, first])
     # An episode has one level, and of episodes there are few: the next may lie a little beyond them all.
     evidence.grounds[GROUNDS.index("level")] *= MARGIN
     ranks = Ranks.fit(np.moveaxis(evidence.grounds, 1, 0), TAIL)

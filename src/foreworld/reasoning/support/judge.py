@@ -93,7 +93,7 @@ class Support:
         beliefs: Tensor,
         histories: Episodes,
         plan: Plan,
-        unsettled: Float[np.ndarray, "episode step"],
+        individual: Float[np.ndarray, "ground episode step"],
         past: Past | None = None,
         drawn: Float[np.ndarray, "member draw episode step target"] | None = None,
     ) -> Verdict:
@@ -103,7 +103,7 @@ class Support:
             network, encoding: of the model.
             beliefs: of the histories, as `encode_now` gives them.
             histories, plan: the questions.
-            unsettled: how little is known of each individual, see `foreworld.reasoning.individual`.
+            individual: what is known of each individual, see `Known.grounds`.
             past: as `look_back` gives it, where several plans are judged one after the other.
             drawn: futures of the questions, scaled, where they are there already and drawing them again is dear.
         """
@@ -113,7 +113,7 @@ class Support:
             past,
             *self.familiar.course(histories, plan, encoding, self.horizon),
             spread.disagreement() / self.between[self._calibrated(plan.horizon)],
-            unsettled,
+            individual,
         )
         return self._decide(evidence, encoding, histories, plan)
 
@@ -186,7 +186,7 @@ def gather(
     steps: Near,
     load: Float[np.ndarray, "episode step dose"],
     disagreement: Float[np.ndarray, "episode step target"],
-    unsettled: Float[np.ndarray, "episode step"],
+    individual: Float[np.ndarray, "ground episode step"],
 ) -> Evidence:
     """All grounds in one shape: each step counts with the ones before it, the largest so far."""
     shape = disagreement.shape[:2]
@@ -198,7 +198,7 @@ def gather(
         past.missed.max((1, 2))[:, None] * constant,
         disagreement.max(-1),
         steps.distance[0].unflatten(0, shape).numpy(),
-        unsettled,
+        *individual,
         past.level.max(-1, initial=0.0)[:, None] * constant,
         load.max(-1, initial=0.0),
     ]

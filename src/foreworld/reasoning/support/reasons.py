@@ -137,6 +137,8 @@ def _tell(
         return _odd_action(done[-1], encoding), text, near
     if ground == "individual":
         return "", f"the history tells little of how this case answers to what is done up to step {step + 1}", ()
+    if ground == "misses":
+        return "", f"all along its history this case was foretold worse than others, {step + 1} steps ahead as well", ()
     variable, value = _odd_observation(history, encoding)
     what = {
         "history": "the history is like none of training",
