@@ -145,12 +145,7 @@ def look_back(network: Network, encoding: Encoding, histories: Episodes, most: i
     longest, whose = families(histories)
     steps = np.array([history.steps for history in histories])
     apart = 2 ** np.ceil(np.log2(np.maximum(steps / most, 1))).astype(int)
-    found: dict[tuple[int, int], int] = {}
-    places = np.full((len(histories), most), -1)
-    for index, (family, last, gap) in enumerate(zip(whose.tolist(), steps.tolist(), apart.tolist(), strict=True)):
-        for place, row in enumerate(range(0, last, gap)):
-            places[index, place] = found.setdefault((family, row), len(found))
-    origins = np.array(list(found), int).reshape(-1, 2)
+    places, origins = _shared(whose, steps, apart, most)
     if not len(origins):
         missed = np.zeros((0, len(leads), len(encoding.schema.targets)))
         common = np.zeros((*missed.shape[:2], terms(encoding)))
@@ -167,6 +162,21 @@ def look_back(network: Network, encoding: Encoding, histories: Episodes, most: i
     seen = np.concatenate([last_seen(episode.observations[:, targets])[0] for episode in longer])[rows]
     facts = Terms.joined(leads, memory[rows], memory[came], encode_targets(seen, encoding))
     return Looks(origins[:, 1], facts.common, facts.own, missed, leads, places, steps, apart)
+
+
+def _shared(
+    whose: Int[np.ndarray, " history"],
+    steps: Int[np.ndarray, " history"],
+    apart: Int[np.ndarray, " history"],
+    most: int,
+) -> tuple[Int[np.ndarray, "history place"], Int[np.ndarray, "look 2"]]:
+    """Which looks each history has, and the family and row that each of these is taken from."""
+    found: dict[tuple[int, int], int] = {}
+    places = np.full((len(whose), most), -1)
+    for index, (family, last, gap) in enumerate(zip(whose.tolist(), steps.tolist(), apart.tolist(), strict=True)):
+        for place, row in enumerate(range(0, last, gap)):
+            places[index, place] = found.setdefault((family, row), len(found))
+    return places, np.array(list(found), int).reshape(-1, 2)
 
 
 def families(histories: Episodes) -> tuple[tuple[Episode, ...], Int[np.ndarray, " history"]]:
