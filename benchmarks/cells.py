@@ -1,8 +1,8 @@
 """Results that are kept cell by cell, a seed or a name and a seed each: what is there is not run again.
 
 Every cell says by which default model it was made. One of an earlier model is made again when it is asked for. Until
-then its group (a domain, a setting) is shown by the earlier model if it has no cell of the present one, and the table
-says so: no mean is over two models.
+then its group (a domain, a setting) is shown by an earlier model if it has no cell of the present one, that which most
+of its cells are of, and the table says so: no mean is over two models.
 """
 
 import argparse
@@ -53,8 +53,15 @@ def together(folder: Path, pattern: str = "*.json") -> list[dict]:
     found = []
     for paths in _groups(folder, pattern).values():
         present = [path for path in paths if _present(path)]
-        found += [_cell(path) for path in present or paths]
+        found += [_cell(path) for path in present or _of_one_model(paths)]
     return found
+
+
+def _of_one_model(paths: Sequence[Path]) -> list[Path]:
+    """Those of the earlier model that most are of, of the later one where two have as many."""
+    ages = [_age(path) or 0 for path in paths]
+    chosen = max(set(ages), key=lambda age: (ages.count(age), age))
+    return [path for path, age in zip(paths, ages, strict=True) if age == chosen]
 
 
 def _groups(folder: Path, pattern: str) -> dict[str, list[Path]]:
