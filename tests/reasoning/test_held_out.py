@@ -35,7 +35,9 @@ NOBODY = fit_population(NETWORK, ENCODING, DATA, HELD_OUT)  # Too few to tell ho
 
 def answers(samples: np.ndarray, truth: np.ndarray, origin: np.ndarray) -> HeldOut:
     """Of one member, about individuals of whom nothing is known."""
-    return HeldOut(samples, truth, origin, np.zeros(len(truth), int), np.zeros(truth.shape), np.ones(truth.shape[:2]))
+    return HeldOut(
+        samples, truth, origin, np.zeros(len(truth), int), np.zeros(truth.shape), np.ones((2, *truth.shape[:2]))
+    )
 
 
 def test_one_member_alone_is_that_member() -> None:

@@ -18,7 +18,7 @@ from foreworld.reasoning.forecast import encode_now
 from foreworld.reasoning.held_out import HeldOut, only, spread_origins
 from foreworld.reasoning.support.familiar import Familiar
 from foreworld.reasoning.support.hindsight import Hindsight, look_back
-from foreworld.reasoning.support.judge import LEARNT, TAIL, Past, Support, gather, growth, relative, strangeness
+from foreworld.reasoning.support.judge import TAIL, Past, Support, gather, growth, relative, strangeness
 from foreworld.reasoning.support.neighbours import Neighbours
 from foreworld.reasoning.support.overlap import fit_overlap
 from foreworld.reasoning.support.ranks import Ranks
@@ -77,8 +77,8 @@ def fit_support(
     centre, scale = encoding.scaling.of(encoding.schema.targets)
     expected = (cases.truth - answers.shift[first] - centre) / scale
     off = spread.missed(channels(expected, encoding)[0], asked)
-    usual = np.maximum(np.median(evidence.grounds[:LEARNT], axis=1), 1e-6)
-    weights = _weights(relative(evidence.grounds, usual)[..., -1].T, off)
+    usual = np.maximum(np.median(evidence.learnt, axis=1), 1e-6)
+    weights = _weights(relative(evidence.learnt, usual)[..., -1].T, off)
     support = Support(
         familiar=familiar,
         hindsight=hindsight,
@@ -90,7 +90,7 @@ def fit_support(
         together=Ranks.fit(strangeness(ranks, evidence.grounds), 1.0),
         names=tuple(episode.id for episode in data),
     )
-    return support, growth(evidence.grounds, usual, weights)
+    return support, growth(evidence.learnt, usual, weights)
 
 
 def _missed(

@@ -58,7 +58,7 @@ class Support:
     Attributes:
         familiar: what training was like.
         hindsight: how well held-out histories were foretold.
-        usual, weights: median of each of the first LEARNT grounds, and how the error grows with it:
+        usual, weights: median of each of what errors grow with (`Evidence.learnt`), and how much they do:
             (ground / usual) ** weight.
         between, error: usual disagreement, and usual error that forecasts let expect, scaled units.
         ranks: of each ground, by step.
@@ -138,7 +138,7 @@ class Support:
             support=support,
             supported=support > ALARM,
             times=times,
-            growth=growth(evidence.grounds, self.usual[:, step], self.weights),
+            growth=growth(evidence.learnt, self.usual[:, step], self.weights),
             usual_error=self.error[step] * encoding.scaling.of(encoding.schema.targets)[1],
             neighbours=nearest_names(evidence.near, self.names),
             reasons=explain(evidence, times, support > ALARM, self.horizon, self.names, encoding, histories, plan),
@@ -198,12 +198,15 @@ def gather(
         past.missed.max((1, 2))[:, None] * constant,
         disagreement.max(-1),
         steps.distance[0].unflatten(0, shape).numpy(),
-        *individual,
+        individual[0],
         past.level.max(-1, initial=0.0)[:, None] * constant,
         load.max(-1, initial=0.0),
     ]
+    grounds = np.maximum.accumulate(np.stack(grounds).astype(np.float64), axis=-1)
+    foretold = np.maximum.accumulate(individual[1:], axis=-1)
     return Evidence(
-        grounds=np.maximum.accumulate(np.stack(grounds).astype(np.float64), axis=-1),
+        grounds=grounds,
+        learnt=np.concatenate([grounds[:LEARNT], foretold]),
         missed=past.missed,
         disagreement=disagreement,
         near=past.near.episodes,
@@ -214,19 +217,19 @@ def gather(
 
 
 def relative(
-    grounds: Float[np.ndarray, "ground episode step"], usual: Float[np.ndarray, "learnt step"]
+    learnt: Float[np.ndarray, "learnt episode step"], usual: Float[np.ndarray, "learnt step"]
 ) -> Float[np.ndarray, "learnt episode step"]:
-    """Logarithms of the first grounds, zero where all is as usual; bounded, as nothing was learnt far outside."""
-    return np.clip(np.log(np.maximum(grounds[:LEARNT], 1e-6) / usual[:, None]), -FARTHEST, FARTHEST)
+    """Logarithms of what errors grow with, zero where all is as usual; bounded, as nothing was learnt far outside."""
+    return np.clip(np.log(np.maximum(learnt, 1e-6) / usual[:, None]), -FARTHEST, FARTHEST)
 
 
 def growth(
-    grounds: Float[np.ndarray, "ground episode step"],
+    learnt: Float[np.ndarray, "learnt episode step"],
     usual: Float[np.ndarray, "learnt step"],
     weights: Float[np.ndarray, " learnt"],
 ) -> Float[np.ndarray, "episode step"]:
     """The error as a multiple of what the forecast says: product of (ground / usual) ** weight, at most WIDEST."""
-    return np.exp(np.einsum("ges,g->es", relative(grounds, usual), weights)).clip(1 / WIDEST, WIDEST)
+    return np.exp(np.einsum("ges,g->es", relative(learnt, usual), weights)).clip(1 / WIDEST, WIDEST)
 
 
 def strangeness(ranks: Ranks, grounds: Float[np.ndarray, "ground episode step"]) -> Float[np.ndarray, "episode step"]:

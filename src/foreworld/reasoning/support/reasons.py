@@ -25,6 +25,8 @@ class Evidence:
 
     Attributes:
         grounds: in the order of GROUNDS, each step with the ones before it.
+        learnt: those that errors grow with, and how well all of the history was foretold. This one raises no alarm: of
+            a long history it is known far better than of most that alarms were counted on.
         missed: what came of the history against what was foretold, as a multiple of what is usual.
         disagreement: of the members, as a multiple of what is usual.
         near, near_steps: training episodes that come nearest to the history, for each member, and to each step.
@@ -32,6 +34,7 @@ class Evidence:
     """
 
     grounds: Float[np.ndarray, "ground episode step"]
+    learnt: Float[np.ndarray, "learnt episode step"]
     missed: Float[np.ndarray, "episode statistic channel"]
     disagreement: Float[np.ndarray, "episode step target"]
     near: Int[Tensor, "member episode neighbour"]
@@ -137,8 +140,6 @@ def _tell(
         return _odd_action(done[-1], encoding), text, near
     if ground == "individual":
         return "", f"the history tells little of how this case answers to what is done up to step {step + 1}", ()
-    if ground == "misses":
-        return "", f"all along its history this case was foretold worse than others, {step + 1} steps ahead as well", ()
     variable, value = _odd_observation(history, encoding)
     what = {
         "history": "the history is like none of training",

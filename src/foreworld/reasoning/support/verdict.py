@@ -7,22 +7,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float
 
-GROUNDS = (
-    "history",
-    "norm",
-    "readings",
-    "hindsight",
-    "disagreement",
-    "actions",
-    "individual",
-    "misses",
-    "level",
-    "load",
-)
+GROUNDS = ("history", "norm", "readings", "hindsight", "disagreement", "actions", "individual", "level", "load")
 """How near the belief is to those of training; how large it is; whether the latest rows hold together; how well these
 rows were foretold; whether members agree; how near the actions, with those before them, are to training's; how little
-is known of what is particular to this case; how well all of its history was foretold; what readings were on average,
-and what is done on average."""
+is known of what is particular to this case; what readings were on average, and what is done on average."""
 
 
 @dataclass(frozen=True)
