@@ -83,12 +83,20 @@ def memories(
     for start in range(0, len(episodes), TOGETHER):
         some = list(zip(episodes[start : start + TOGETHER], rows[start : start + TOGETHER], strict=True))
         actions = stack_padded([episode.actions[:count] for episode, count in some])
-        since = [episode.time[:count] - episode.time[max(count - 1, 0)] for episode, count in some]
-        age = -stack_padded([passed[:, None] for passed in since])[..., 0] / encoding.scaling.step
+        since = [episode.time[max(count - 1, 0)] - episode.time[:count] for episode, count in some]
+        age = stack_padded([passed[:, None] for passed in since])[..., 0] / encoding.scaling.step
         taken = np.arange(actions.shape[1]) < np.array([count for _, count in some])[:, None]
         added = np.where(taken[..., None], decay(age, encoding) * doses(actions, encoding), 0.0)
         parts.append(added.sum(1, dtype=np.float32))
     return np.concatenate(parts)
+
+
+def run_plan(
+    histories: Episodes, plan: Plan, encoding: Encoding
+) -> tuple[Float[np.ndarray, "episode sum"], Float[np.ndarray, "episode step sum"]]:
+    """The memory at the end of each history, and right after each action of a plan."""
+    now = memories(histories, encoding)
+    return now, run_memory(now, plan.actions, since_action(histories, plan, encoding), encoding)
 
 
 def stack_padded(arrays: Sequence[Float[np.ndarray, "_ value"]]) -> Float[np.ndarray, "episode step value"]:

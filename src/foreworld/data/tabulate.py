@@ -10,7 +10,7 @@ from foreworld.data.episodes import Episode, Episodes
 from foreworld.data.increments import increments, increments_width
 from foreworld.data.last_seen import last_seen
 from foreworld.data.layout import move_columns
-from foreworld.data.memory import memories, memory_width, run_memory, since_action, stack_padded
+from foreworld.data.memory import memories, memory_width, run_memory, run_plan, stack_padded
 from foreworld.data.plan import Plan
 from foreworld.data.scaling import INCREMENT_LAGS, Encoding
 
@@ -55,7 +55,7 @@ class Table:
         last = rows - first
         time = np.arange(last.max(initial=0) + 1)
         index = first[:, None] + np.minimum(time, last[:, None])
-        return np.where((time <= last[:, None])[..., None], self.history[index], 0.0).astype(np.float32), last
+        return np.where((time <= last[:, None])[..., None], self.history[index], np.float32(0)), last
 
     def ahead(
         self, rows: Int[np.ndarray, " row"], horizon: int
@@ -135,8 +135,9 @@ def encode_histories(
     seen[..., seen.shape[-1] - present.shape[-1] :] = present
     opening = np.zeros((*seen.shape[:2], 1), np.float32)
     opening[np.array(starts) == 0, 0] = 1.0
-    earlier = [_led_by(values, start, max(INCREMENT_LAGS)) for values, start in zip(known, starts, strict=True)]
-    changes = increments(stack_padded(earlier), encoding)[:, max(INCREMENT_LAGS) :]
+    lead = max(INCREMENT_LAGS)
+    led_by = stack_padded([_led_by(values, start, lead) for values, start in zip(known, starts, strict=True)])
+    changes = increments(led_by, encoding)[:, lead:]
     return np.concatenate([seen, moves, opening, changes], axis=2)
 
 
@@ -164,8 +165,7 @@ def encode_plan(
     """Predictor inputs of a plan, and the elapsed times in median steps."""
     now = np.array([episode.time[-1] for episode in histories])
     elapsed = np.diff(np.concatenate([now[:, None], plan.time], axis=1), axis=1) / encoding.scaling.step
-    start = memories(histories, encoding)
-    memory = run_memory(start, plan.actions, since_action(histories, plan, encoding), encoding)
+    memory = run_plan(histories, plan, encoding)[1]
     static = np.stack([episode.static for episode in histories])
     moves = encode_moves(static, plan.actions, memory, plan.known_future, elapsed, encoding)
     return moves, elapsed.astype(np.float32)

@@ -35,7 +35,8 @@ def encode_rows(
     """The belief after the row `last` of each history."""
     beliefs = []
     for chunk, end in zip(rows.split(256), last.split(256), strict=True):
-        beliefs.append(network.encoder.after(chunk.expand(network.config.members, *chunk.shape), end))
+        all_rows = network.encoder(chunk.expand(network.config.members, *chunk.shape))
+        beliefs.append(all_rows[:, torch.arange(len(end)), end])
     return torch.cat(beliefs, dim=1)
 
 

@@ -42,12 +42,6 @@ class Autoregressive(nn.Module):
         """The network itself: its state after each row stands for a belief."""
         return self
 
-    def after(
-        self, rows: Float[Tensor, "member case row input"], last: Int[Tensor, " case"]
-    ) -> Float[Tensor, "member case hidden"]:
-        """Its state after one row of each history."""
-        return self(rows)[:, torch.arange(len(last)), last]
-
     def futures(
         self,
         rows: Float[Tensor, "case row input"],

@@ -1,7 +1,7 @@
 """The belief encoder: s_t = encode(o_<=t, a_<t, known, static)."""
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from foreworld.nets.ensemble import MLP, Linear
@@ -35,23 +35,6 @@ class BeliefEncoder(nn.Module):
 
     def forward(self, history: Float[Tensor, "member batch time inputs"]) -> Float[Tensor, "member batch time latent"]:
         row = self.embed(history)
-        return self._believe(history, row, self.memory(row))
-
-    def after(
-        self, history: Float[Tensor, "member batch time inputs"], last: Int[Tensor, " batch"]
-    ) -> Float[Tensor, "member batch latent"]:
-        """The belief after one row of each history alone."""
-        row = self.embed(history)
-        pick = (slice(None), torch.arange(len(last)), last)
-        parts = (part[pick][:, :, None] for part in (history, row, self.memory(row)))
-        return self._believe(*parts)[:, :, 0]
-
-    def _believe(
-        self,
-        history: Float[Tensor, "member batch time inputs"],
-        row: Float[Tensor, "member batch time hidden"],
-        memory: Float[Tensor, "member batch time hidden"],
-    ) -> Float[Tensor, "member batch time latent"]:
-        belief = self.head(torch.cat([memory, row], dim=-1)) + self.skip(history)
+        belief = self.head(torch.cat([self.memory(row), row], dim=-1)) + self.skip(history)
         seen = history[..., self.levels.columns]
         return belief + nn.functional.pad(seen, (0, belief.shape[-1] - self.levels.count))

@@ -11,13 +11,12 @@ linear system; its gates are known to us from the abstract alone.
 """
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from foreworld.data.batches import Batch
 from foreworld.data.scaling import Encoding
 from foreworld.world.config import FitConfig
-from foreworld.world.encoder import BeliefEncoder
 from foreworld.world.network import WorldNetwork
 from foreworld.world.objective import imagine, observed_scores, weighted_mean
 
@@ -27,21 +26,13 @@ GATE_PRICE = 0.02  # of all components open, in units of the loss
 class Gated(nn.Module):
     """An encoder whose free components pass through a gate each, between closed (0) and open (1)."""
 
-    def __init__(self, encoder: BeliefEncoder, members: int, latent: int):
+    def __init__(self, encoder: nn.Module, members: int, latent: int):
         super().__init__()
         self.whole, self.latent = encoder, latent
         self.logits = nn.Parameter(torch.full((members, 1, 1, latent), 1.0))
 
     def forward(self, history: Float[Tensor, "member batch time inputs"]) -> Float[Tensor, "member batch time latent"]:
-        return self._gate(self.whole(history))
-
-    def after(
-        self, history: Float[Tensor, "member batch time inputs"], last: Int[Tensor, " batch"]
-    ) -> Float[Tensor, "member batch latent"]:
-        """The belief after one row of each history alone."""
-        return self._gate(self.whole.after(history, last)[:, :, None])[:, :, 0]
-
-    def _gate(self, belief: Float[Tensor, "member batch time latent"]) -> Float[Tensor, "member batch time latent"]:
+        belief = self.whole(history)
         # Components that stand for observed levels, if the encoder has such, are not for the gates to choose.
         fixed = belief.shape[-1] - self.latent
         return torch.cat([belief[..., :fixed], belief[..., fixed:] * torch.sigmoid(self.logits)], dim=-1)
@@ -52,9 +43,7 @@ class GatedNetwork(WorldNetwork):
 
     def __init__(self, config: FitConfig, encoding: Encoding, *, seed: int):
         super().__init__(config, encoding, seed=seed)
-        whole = self.encoder
-        assert isinstance(whole, BeliefEncoder)
-        self.encoder = Gated(whole, config.members, config.latent)
+        self.encoder = Gated(self.encoder, config.members, config.latent)
 
 
 def generative(

@@ -5,7 +5,7 @@ An encoder with a memory may find features that are predicted more easily than t
 """
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from foreworld.data.scaling import Encoding
@@ -25,12 +25,6 @@ class Memoryless(nn.Module):
         seen[..., : self.observed] = history[..., : self.observed]
         alone = self.whole(seen.flatten(1, 2)[:, :, None])
         return alone[:, :, 0].unflatten(1, history.shape[1:3])
-
-    def after(
-        self, history: Float[Tensor, "member batch time inputs"], last: Int[Tensor, " batch"]
-    ) -> Float[Tensor, "member batch latent"]:
-        """The belief after one row of each history alone."""
-        return self(history[:, torch.arange(len(last)), last][:, :, None])[:, :, 0]
 
 
 class MemorylessNetwork(WorldNetwork):

@@ -56,7 +56,7 @@ def _tried(
     products, squares = (np.zeros((len(own), *law.noise.shape)) for _ in range(2))
     for part, some in law.evidence(whole):
         later = looks.row[whole.places[part]] >= now[part, None]
-        expected = np.einsum("hktnf,hktf->hktn", some.design, mean[part])
+        expected = some.expected(mean[part])
         weight = some.weight * later[:, None, None]
         products[part] = (weight * expected * some.missed).sum(-1)
         squares[part] = (weight * np.square(expected)).sum(-1)

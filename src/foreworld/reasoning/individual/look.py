@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int
 
 from foreworld.data.episodes import Episode, Episodes
 from foreworld.data.last_seen import last_seen
-from foreworld.data.memory import memories, memory_width, run_memory, since_action
+from foreworld.data.memory import memory_width, run_plan
 from foreworld.data.plan import Plan, lengthened
 from foreworld.data.scaling import Encoding
 from foreworld.data.tabulate import encode_targets, memory_columns, tabulate
@@ -53,8 +53,7 @@ class Terms:
     @classmethod
     def of(cls, histories: Episodes, plan: Plan, encoding: Encoding) -> "Terms":
         """Of the steps of a plan."""
-        now = memories(histories, encoding)
-        then = run_memory(now, plan.actions, since_action(histories, plan, encoding), encoding)
+        now, then = run_plan(histories, plan, encoding)
         targets = list(histories.schema.target_indices)
         seen = np.stack([last_seen(history.observations[:, targets])[0][-1] for history in histories])
         return cls.joined(np.arange(1, plan.horizon + 1), now, then, encode_targets(seen, encoding))

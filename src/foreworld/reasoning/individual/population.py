@@ -38,6 +38,12 @@ class Evidence:
     missed: Float[np.ndarray, "history lead target look"]
     weight: Float[np.ndarray, "history lead target look"]
 
+    def expected(
+        self, mean: Float[np.ndarray, "history lead target term"]
+    ) -> Float[np.ndarray, "history lead target look"]:
+        """The misses that coefficients let expect."""
+        return np.einsum("hktnf,hktf->hktn", self.design, mean)
+
 
 @dataclass(frozen=True)
 class Posterior:
@@ -59,6 +65,11 @@ class Posterior:
     def explained(self) -> Float[np.ndarray, "history lead target term"]:
         """By how much the variance of each coefficient is less than before."""
         return (self.spread * (self.inverse @ self.spread)).sum(-2)
+
+    @property
+    def taken(self) -> Float[np.ndarray, "history lead target"]:
+        """Looks' worth of noise that the coefficients take up: the trace of X cov X', or of I - (I + X V X')^-1."""
+        return self.inverse.shape[-1] - np.trace(self.inverse, axis1=-2, axis2=-1)
 
 
 @dataclass(frozen=True)
@@ -132,21 +143,17 @@ class Population:
         self, some: Evidence, mean: Float[np.ndarray, "history lead target term"], posterior: Posterior
     ) -> Float[np.ndarray, "history lead target"]:
         """Mean square of what is left of the misses as a multiple of the noise, with some looks' worth of one."""
-        rest = np.abs(some.missed - np.einsum("hktnf,hktf->hktn", some.design, mean)) / np.sqrt(self.noise)[..., None]
+        rest = np.abs(some.missed - some.expected(mean)) / np.sqrt(self.noise)[..., None]
         squares = (some.weight * np.square(np.minimum(rest, CAP))).sum(-1)
-        # What the coefficients took up of the noise, as in `_expected`.
-        taken = some.weight.shape[-1] - np.trace(posterior.inverse, axis1=-2, axis2=-1)
-        return (PRIOR + squares + self.credit * taken) / (PRIOR + some.weight.sum(-1))
+        return (PRIOR + squares + self.credit * posterior.taken) / (PRIOR + some.weight.sum(-1))
 
     def _expected(self, some: Evidence) -> tuple[np.ndarray, np.ndarray]:
         """Sums over histories of the expected squares of the coefficients, and of the weighted rest."""
         posterior = self.posterior(some)
         known = np.any(some.weight, axis=-1)[..., None]
         square = (np.square(posterior.mean) + self.variance - posterior.explained) * known
-        rest = some.missed - np.einsum("hktnf,hktf->hktn", some.design, posterior.mean)
-        # The trace of X (V - ...) X' is that of I - (I + X V X')^-1.
-        uncertain = some.weight.shape[-1] - np.trace(posterior.inverse, axis1=-2, axis2=-1)
-        left = (some.weight * np.square(rest)).sum(-1) + self.noise * uncertain
+        rest = some.missed - some.expected(posterior.mean)
+        left = (some.weight * np.square(rest)).sum(-1) + self.noise * posterior.taken
         return square.sum(0), left.sum(0)
 
     def evidence(self, looks: Looks) -> Iterator[tuple[slice, Evidence]]:

@@ -190,6 +190,7 @@ def gather(
 ) -> Evidence:
     """All grounds in one shape: each step counts with the ones before it, the largest so far."""
     shape = disagreement.shape[:2]
+    unsettled, foretold = individual
     constant = np.ones((1, shape[1]))
     grounds = [
         past.near.distance.mean(0).numpy()[:, None] * constant,
@@ -198,15 +199,14 @@ def gather(
         past.missed.max((1, 2))[:, None] * constant,
         disagreement.max(-1),
         steps.distance[0].unflatten(0, shape).numpy(),
-        individual[0],
+        unsettled,
         past.level.max(-1, initial=0.0)[:, None] * constant,
         load.max(-1, initial=0.0),
     ]
     grounds = np.maximum.accumulate(np.stack(grounds).astype(np.float64), axis=-1)
-    foretold = np.maximum.accumulate(individual[1:], axis=-1)
     return Evidence(
         grounds=grounds,
-        learnt=np.concatenate([grounds[:LEARNT], foretold]),
+        learnt=np.concatenate([grounds[:LEARNT], np.maximum.accumulate(foretold, axis=-1)[None]]),
         missed=past.missed,
         disagreement=disagreement,
         near=past.near.episodes,

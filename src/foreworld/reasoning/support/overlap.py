@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from foreworld.data.episodes import Episode, Episodes
-from foreworld.data.memory import memories, memory_width, run_memory
+from foreworld.data.memory import memory_width, run_memory, run_plan
 from foreworld.data.plan import Plan
 from foreworld.data.scaling import Encoding, Scaling
 from foreworld.data.schema import Variable
@@ -28,12 +28,7 @@ def fit_overlap(data: Episodes, encoding: Encoding, rng: np.random.Generator) ->
 
 def planned(histories: Episodes, plan: Plan, encoding: Encoding) -> Float[Tensor, "episode step value"]:
     """The steps of a plan; actions that are not known count as the usual ones."""
-    step = encoding.scaling.step
-    now = np.array([episode.time[-1] for episode in histories])
-    last = np.array([episode.time[-2] if episode.steps else episode.time[-1] - step for episode in histories])
-    since = np.diff(np.concatenate([last[:, None], now[:, None], plan.time[:, :-1]], axis=1), axis=1) / step
-    start = memories(histories, encoding)
-    return torch.from_numpy(_join(plan.actions, run_memory(start, plan.actions, since, encoding), encoding))
+    return torch.from_numpy(_join(plan.actions, run_plan(histories, plan, encoding)[1], encoding))
 
 
 def _taken(episode: Episode, encoding: Encoding) -> Float[np.ndarray, "row value"]:
