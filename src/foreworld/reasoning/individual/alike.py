@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from foreworld.reasoning.individual.look import Looks, Terms
 
 FOLDS = 4
-PENALTIES = (1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0, 1e6)  # A look; the last leaves what is said alone.
-LIGHT = 1e-4  # The penalty of what is said, and of the constant, at most.
+PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0, 1e6)  # A look; the last leaves what is said alone.
+LIGHT = 1e-4  # The penalty of what is said, and of the constant.
 FARTHEST = 4.0  # Times as much as usual is moved at most: nothing was learnt outside.
 CAP = 8.0  # Deviations that a miss counts.
 
@@ -140,7 +140,7 @@ class Regression:
 
     def solve(self, heavy: Bool[np.ndarray, " weight"]) -> Float[np.ndarray, " weight"]:
         """By the penalty that foretells other individuals best, with the credit that it has there."""
-        penalties = [np.where(heavy, penalty, min(penalty, LIGHT)) for penalty in PENALTIES]
+        penalties = [np.where(heavy, penalty, LIGHT) for penalty in PENALTIES]
         tried = [self._foretold(penalty) for penalty in penalties]
         best = int(np.argmin([np.square(self.missed - found).sum() for found in tried]))
         products, squares = (

@@ -142,6 +142,13 @@ class Looks:
         places = np.where(kept < self.places.shape[1], np.take_along_axis(self.places, inside, axis=1), -1)
         return replace(self, places=places[:, :most], apart=self.apart * every)
 
+    def at(self, leads: Int[np.ndarray, " lead"]) -> "Looks":
+        """At some of the leads alone."""
+        place = np.searchsorted(self.leads, leads)
+        facts = replace(self.facts, steps=leads, common=self.facts.common[:, place], moves=self.facts.moves[:, place])
+        parts = {name: getattr(self, name)[:, place] for name in ("expected", "deviation", "missed")}
+        return replace(self, facts=facts, **parts)
+
     def take(self, histories: Int[np.ndarray, " _"]) -> "Looks":
         """Those of some histories."""
         return replace(self, places=self.places[histories], steps=self.steps[histories], apart=self.apart[histories])
@@ -189,9 +196,12 @@ def width(drawn: Float[np.ndarray, "member draw case step target"]) -> Float[np.
     return np.maximum(np.sqrt(drawn.var(1, dtype=np.float64).mean(0)), LEAST)
 
 
-def look_back(network: Network, encoding: Encoding, histories: Episodes, most: int = LOOKS) -> Looks:
-    """Look ahead from evenly spread rows of each history, at most so many of each."""
-    leads, horizon = leads_of(network.config.horizon), network.config.horizon
+def look_back(
+    network: Network, encoding: Encoding, histories: Episodes, most: int = LOOKS, *, every_step: bool = False
+) -> Looks:
+    """Look ahead from evenly spread rows of each history, at most so many of each; at the usual leads, or each step."""
+    horizon = network.config.horizon
+    leads = np.arange(1, horizon + 1) if every_step else leads_of(horizon)
     slow = isinstance(network, Autoregressive)
     most, futures = (min(most, SLOW[0]), SLOW[1]) if slow else (most, FUTURES)
     longest, whose = families(histories)
