@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-MODEL = 6
+MODEL = 5
 """Which default model this is: raised whenever defaults, networks, training or what corrects networks changes."""
 WITHOUT = 0  # What no model had a part in.
 KEPT = Path(__file__).parents[1] / "build" / f"model{MODEL}"

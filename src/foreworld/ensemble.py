@@ -129,22 +129,14 @@ class Ensemble:
         """Futures of these individuals before calibration, in scaled units; readings last as held-out ones did."""
         lasting = self.calibration.persistence
         drawn = draw(self.network, histories, plan, self.encoding, draws=draws, seed=seed, persistence=lasting)
-        drawn = self.of_everybody(drawn, histories, plan)
         return self.of_individuals(drawn, histories, plan) if individual else drawn
-
-    def of_everybody(
-        self, drawn: Float[np.ndarray, "network draw episode step target"], histories: Episodes, plan: Plan
-    ) -> Float[np.ndarray, "network draw episode step target"]:
-        """Futures of the networks, moved by what these are expected to miss about everybody alike."""
-        facts = Terms.of(histories, plan, self.encoding)
-        return drawn + self.population.alike.shift(facts, drawn.mean((0, 1), dtype=np.float64)).astype(drawn.dtype)
 
     def of_individuals(
         self, drawn: Float[np.ndarray, "network draw episode step target"], histories: Episodes, plan: Plan
     ) -> Float[np.ndarray, "network draw episode step target"]:
-        """Futures, moved by what the networks are expected to miss about each individual besides."""
-        own = self.know(histories).own(Terms.of(histories, plan, self.encoding))
-        return drawn + (own * width(drawn)).astype(drawn.dtype)
+        """Futures of the networks, moved by what these are expected to miss about each individual."""
+        shift = self.know(histories).shift(Terms.of(histories, plan, self.encoding))
+        return drawn + (shift * width(drawn)).astype(drawn.dtype)
 
     def calibrated(
         self,

@@ -62,12 +62,6 @@ def move_columns(encoding: Encoding) -> tuple[list[Column], list[Column], int]:
     return actions, static + known, start + encoding.width("known_future")
 
 
-def static_columns(encoding: Encoding, start: int) -> slice:
-    """Static facts and their flags among columns that end with a move, which begins at column `start`."""
-    start += encoding.width("action") + memory_width(encoding)
-    return slice(start, start + encoding.width("static"))
-
-
 def read_values(rows: Float[Tensor, "*row input"], found: list[Column]) -> Float[Tensor, "*row variable"]:
     """Scaled values, or indices of categories, as the networks are given them; NaN where missing."""
     values = []

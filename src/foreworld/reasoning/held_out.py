@@ -16,7 +16,7 @@ from foreworld.data.scaling import Encoding
 from foreworld.reasoning.calibrate import LEVELS, Calibration, fit_band, fit_calibration, quantiles, widened
 from foreworld.reasoning.conformal import conformal_quantile, misses
 from foreworld.reasoning.forecast import draw
-from foreworld.reasoning.individual.look import Terms, look_back
+from foreworld.reasoning.individual.look import Terms, look_back, width
 from foreworld.reasoning.individual.population import Population
 from foreworld.reasoning.persistence import fit_persistence
 from foreworld.reasoning.pool import bounded
@@ -86,7 +86,7 @@ def forecast_held_out(
         alone = only(network, encoding, member)
         known = population.know(look_back(alone, encoding, cases.histories))
         facts = Terms.of(cases.histories, cases.plan, encoding)
-        moved = np.zeros(cases.truth.shape)
+        shift, moved = known.shift(facts), np.zeros(cases.truth.shape)
         # As many draws as in every forecast: extreme quantiles depend a little on their number.
         draws = network.config.draws
         for start in range(0, len(origins), BATCH):
@@ -95,7 +95,7 @@ def forecast_held_out(
             noise = batch_seed(seed + member, start)
             part = slice(start, start + BATCH)
             drawn = draw(alone, some, plan, encoding, draws=draws, seed=noise)
-            moved[part] = known.take(range(*part.indices(len(origins)))).shift(facts.take(part), drawn) * scale
+            moved[part] = shift[part] * width(drawn) * scale
             samples.append(drawn[0] * scale + moved[part] + centre)
             if isinstance(alone, WorldNetwork) and start // BATCH % EVERY == 0:
                 steady = draw(alone, some, plan, encoding, draws=draws, seed=noise, persistence=[1.0] * len(scale))[0]

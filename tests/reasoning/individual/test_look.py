@@ -103,32 +103,6 @@ def test_of_a_history_with_many_looks_every_other_is_left_out() -> None:
         np.testing.assert_allclose(few.missed[here], looks.missed[there], atol=1e-5)
 
 
-def test_fewer_of_many_looks_are_those_that_fewer_would_have_been() -> None:
-    histories = until((3, 79), (3, 20), (0, 1))
-    many, few = look_back(NETWORK, ENCODING, histories).fewer(10), look_back(NETWORK, ENCODING, histories, 10)
-    assert many.apart.tolist() == few.apart.tolist() and many.places.shape == few.places.shape
-    for one, other in zip(many.places, few.places, strict=True):
-        np.testing.assert_array_equal(one < 0, other < 0)
-        np.testing.assert_array_equal(many.row[one[one >= 0]], few.row[other[other >= 0]])
-
-
-def test_the_usual_leads_are_among_all_steps() -> None:
-    usual, every = look_back(NETWORK, ENCODING, DATA), look_back(NETWORK, ENCODING, DATA, every_step=True)
-    assert every.leads.tolist() == list(range(1, NETWORK.config.horizon + 1))
-    same = every.at(usual.leads)
-    for name in ("expected", "deviation", "missed"):
-        np.testing.assert_array_equal(getattr(same, name), getattr(usual, name))
-    for name in ("steps", "common", "own", "row", "moves"):
-        np.testing.assert_array_equal(getattr(same.facts, name), getattr(usual.facts, name))
-
-
-def test_each_look_is_of_a_history_that_has_it() -> None:
-    looks = look_back(NETWORK, ENCODING, until((3, 40), (4, 12), (3, 20)))
-    for look, history in enumerate(looks.whose()):
-        assert look in looks.places[history]
-    assert set(looks.whose()) == {0, 1}  # The third begins as the first does.
-
-
 def test_sets_of_histories_can_be_put_together() -> None:
     parts = [look_back(NETWORK, ENCODING, until(place)) for place in ((3, 30), (1, 0), (0, 20))]
     joined = together(parts)
@@ -146,14 +120,5 @@ def test_terms_are_leaky_sums_of_what_was_done_and_of_what_is_planned() -> None:
     later = Terms.of(until((3, 33)), cut(DATA, [(3, 33)], 4).plan, ENCODING)
     width = (facts.common.shape[2] - 1) // 2
     assert (facts.common[..., 0] == 1).all()
-    np.testing.assert_array_equal(facts.between(np.array([1, 3]))[:, 0], [1, 0.5, 0, 0])
     # After three steps of the plan the sums are those that a history of three more rows begins with, and one action.
     np.testing.assert_allclose(facts.common[0, 2, 1 + width :], later.common[0, 0, 1 : 1 + width], rtol=1e-4, atol=1e-5)
-
-
-def test_facts_about_an_individual_do_not_stand_among_what_is_missed_about_everybody() -> None:
-    history, cases = until((3, 30)), cut(DATA, [(3, 30)], 4)
-    other = Episodes(DATA.schema, (replace(history[0], static=history[0].static + 1),))
-    one, two = (Terms.of(some, cases.plan, ENCODING) for some in (history, other))
-    np.testing.assert_array_equal(one.row, two.row)
-    np.testing.assert_array_equal(one.moves, two.moves)

@@ -1,14 +1,12 @@
 """The fused rollout is the rollout of forecasts: the same futures, for every kind of column, gap and history."""
 
-from dataclasses import replace
-
 import numpy as np
 import torch
 
 from foreworld.data.plan import Plan, cut
 from foreworld.reasoning.calibrate import Calibration, fit_calibration, widened
 from foreworld.reasoning.forecast import encode_now, sample
-from foreworld.reasoning.individual.look import Terms, look_back
+from foreworld.reasoning.individual.look import Terms, look_back, width
 from foreworld.reasoning.individual.population import Known, Population
 from foreworld.reasoning.plan import rollout as module
 from foreworld.reasoning.plan.rollout import ModelRollout
@@ -30,15 +28,7 @@ CALIBRATION = fit_calibration(
 
 
 LOOKS = look_back(NETWORK, ENCODING, CASES.histories)
-LAW = Population.fit(LOOKS)
-ALIKE = replace(
-    LAW.alike,
-    centre=0.3 * rng.normal(size=LAW.alike.centre.shape),
-    scale=np.exp(rng.normal(size=LAW.alike.scale.shape)),
-    weights=0.1 * rng.normal(size=LAW.alike.weights.shape) * [[1.0], [0.0], [0.0]],  # Categories are left alone.
-    most=np.full_like(LAW.alike.most, 0.5),
-)
-POPULATION = replace(LAW, alike=ALIKE)
+POPULATION = Population.fit(LOOKS)
 COEFFICIENTS = 0.5 * rng.normal(size=(len(CASES.histories), *POPULATION.variance.shape)) * [[1.0], [0.0], [0.0]]
 KNOWN = Known(POPULATION, LOOKS, COEFFICIENTS, np.ones(COEFFICIENTS.shape[:-1]))  # Categories are left alone.
 GROWTH = np.exp(0.5 * rng.normal(size=CASES.plan.actions.shape[:2]))  # Of the error of each question.
@@ -60,8 +50,8 @@ def reference(draws: int, known: Known | None = None) -> np.ndarray:
         plan = Plan(CASES.plan.time, candidate.double().numpy(), CASES.plan.known_future)
         lasting = CALIBRATION.persistence
         drawn = sample(NETWORK, beliefs, CASES.histories, plan, ENCODING, draws=draws, seed=3, persistence=lasting)
-        shift = 0.0 if known is None else known.shift(Terms.of(CASES.histories, plan, ENCODING), drawn)
-        found.append(drawn + shift)
+        shift = 0.0 if known is None else known.shift(Terms.of(CASES.histories, plan, ENCODING))
+        found.append(drawn + shift * width(drawn))
     return np.stack(found, 3) * scale + centre
 
 

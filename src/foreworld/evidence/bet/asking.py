@@ -50,7 +50,6 @@ def ask(fitted: Fitted, cases: Cases, *, members: int, seed: int) -> Answer:
     else:
         futures = invent(network, cases.histories, cases.plan, encoding, draws=draws, seed=seed)
         drawn, malformed = futures.values.numpy(), futures.malformed.any(-1).float().mean((0, 1)).double().numpy()
-        drawn = model.of_everybody(drawn, cases.histories, cases.plan)
         drawn = model.of_individuals(drawn, cases.histories, cases.plan)
     beliefs = encode_now(network, cases.histories, encoding)
     # Futures of beliefs are cheap to draw again, and are drawn as for anybody's question.

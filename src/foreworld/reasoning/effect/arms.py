@@ -49,8 +49,6 @@ def roll_arms(
     """Expected outcome of each plan by network: calibrated, native units; of a category, its probability.
 
     Plans are candidates in one rollout, and all share the noise: a difference between them is due to the plans alone.
-    What the networks miss about everybody alike stays in: that was learnt from the outcomes of the very episodes that
-    effects are estimated on, and an estimate that rests on episodes left out must not know them.
     """
     network = belief_network(model.network)
     count = len(plans)

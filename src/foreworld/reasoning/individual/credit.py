@@ -2,7 +2,8 @@
 
 Where individuals do not differ, or are few for so many terms, a law of their differences fits what chance did in them.
 So it is learnt from some and tried on the others: what each history up to a moment lets expect is held against what the
-model missed after it. What is expected is given credit for what it is worth there (`worth.py`).
+model missed after it. The slope of the misses on what was expected is the credit, drawn to zero by the share of
+its square that its error makes up (positive-part Stein shrinkage; Efron and Morris, JASA 1973).
 """
 
 from dataclasses import replace
@@ -12,7 +13,6 @@ from jaxtyping import Float, Int
 
 from foreworld.reasoning.individual.look import Looks
 from foreworld.reasoning.individual.population import Population
-from foreworld.reasoning.individual.worth import worth
 
 FOLDS = 3
 MOMENTS = (0.25, 0.5, 0.75)  # Of each history, after which it is tried.
@@ -32,7 +32,18 @@ def fit_with_credit(looks: Looks) -> Population:
             product, square = _tried(others, looks, own, moment)
             products[own] += product
             squares[own] += square
-    return replace(law, credit=worth(products, squares))
+    return replace(law, credit=credit(products, squares))
+
+
+def credit(
+    products: Float[np.ndarray, "individual lead target"], squares: Float[np.ndarray, "individual lead target"]
+) -> Float[np.ndarray, "lead target"]:
+    """From the sums of expected times missed and of expected squared, by individual; 0 to 1."""
+    power = np.maximum(squares.sum(0), 1e-12)
+    slope = products.sum(0) / power
+    error = np.sqrt(np.square(products - slope * squares).sum(0)) / power
+    worth = np.where(slope > 0, 1 - np.square(error / np.where(slope > 0, slope, 1.0)), 0.0)
+    return np.clip(slope * np.maximum(worth, 0.0), 0.0, 1.0)
 
 
 def _tried(

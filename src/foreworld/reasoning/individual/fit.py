@@ -1,21 +1,16 @@
 """Learn how individuals differ from those that the forecasting member never saw."""
 
-from dataclasses import replace
-
 import numpy as np
 from jaxtyping import Int
 
 from foreworld.data.episodes import Episodes
 from foreworld.data.scaling import Encoding
 from foreworld.reasoning.held_out import only
-from foreworld.reasoning.individual.alike import Alike
 from foreworld.reasoning.individual.credit import fit_with_credit
-from foreworld.reasoning.individual.look import leads_of, look_back, together
+from foreworld.reasoning.individual.look import look_back, together
 from foreworld.reasoning.individual.population import Population
 from foreworld.world.build import Network
 
-LOOKS = 6_000  # That what is missed about everybody is learnt from, where individuals have as many.
-NUMBERS = 240_000  # Looks times steps at most.
 ENOUGH = 32  # Looks of an individual that a law is learnt from: its cost grows with their third power.
 
 
@@ -23,16 +18,10 @@ def fit_population(
     network: Network, encoding: Encoding, data: Episodes, held_out: list[Int[np.ndarray, " _"]]
 ) -> Population:
     """Each episode is looked back on as a whole, by the first member that left it out."""
-    horizon = network.config.horizon
-    most = max(ENOUGH, min(LOOKS, NUMBERS // horizon) // len(data))
     looks, done = [], np.zeros(0, int)
     for member, fold in enumerate(held_out):
         own = np.setdiff1d(fold, done)
         if own.size:
-            alone, some = only(network, encoding, member), data.take(own.tolist())
-            looks.append(look_back(alone, encoding, some, most, every_step=True))
+            looks.append(look_back(only(network, encoding, member), encoding, data.take(own.tolist()), ENOUGH))
             done = np.union1d(done, own)
-    found = together(looks)
-    alike = Alike.fit(found)
-    rest = found.fewer(ENOUGH).beyond(alike).at(leads_of(horizon))
-    return replace(fit_with_credit(rest), alike=alike)
+    return fit_with_credit(together(looks))

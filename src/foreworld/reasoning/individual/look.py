@@ -11,13 +11,11 @@ from jaxtyping import Bool, Float, Int
 
 from foreworld.data.episodes import Episode, Episodes
 from foreworld.data.last_seen import last_seen
-from foreworld.data.layout import static_columns
-from foreworld.data.memory import memory_width
+from foreworld.data.memory import memory_width, run_plan
 from foreworld.data.plan import Plan, lengthened
 from foreworld.data.scaling import Encoding
-from foreworld.data.tabulate import encode_histories, encode_plan, encode_targets, memory_columns, tabulate
+from foreworld.data.tabulate import encode_targets, memory_columns, tabulate
 from foreworld.reasoning.forecast import draw_at
-from foreworld.reasoning.individual.alike import Alike
 from foreworld.world.autoregressive import Autoregressive
 from foreworld.world.build import Network
 
@@ -46,51 +44,32 @@ class Terms:
         steps: ahead, counted from 1.
         common: the first three at each of them.
         own: the present reading of each target, scaled; zero where none was seen.
-        row, moves: the last row as the networks read it, and the move that leads to each step, but for static facts,
-            which are zero: that is whose history it is, and not what is missed about everybody.
     """
 
     steps: Int[np.ndarray, " step"]
     common: Float[np.ndarray, "history step term"]
     own: Float[np.ndarray, "history target"]
-    row: Float[np.ndarray, "history input"]
-    moves: Float[np.ndarray, "history step move"]
 
     @classmethod
     def of(cls, histories: Episodes, plan: Plan, encoding: Encoding) -> "Terms":
         """Of the steps of a plan."""
+        now, then = run_plan(histories, plan, encoding)
         targets = list(histories.schema.target_indices)
         seen = np.stack([last_seen(history.observations[:, targets])[0][-1] for history in histories])
-        row, moves = encode_histories(tuple(histories), encoding, 1)[:, 0], encode_plan(histories, plan, encoding)[0]
-        return cls.joined(np.arange(1, plan.horizon + 1), row, moves, encode_targets(seen, encoding), encoding)
+        return cls.joined(np.arange(1, plan.horizon + 1), now, then, encode_targets(seen, encoding))
 
     @classmethod
     def joined(
         cls,
         steps: Int[np.ndarray, " step"],
-        row: Float[np.ndarray, "history input"],
-        moves: Float[np.ndarray, "history step move"],
+        now: Float[np.ndarray, "history sum"],
+        then: Float[np.ndarray, "history step sum"],
         seen: Float[np.ndarray, "history target"],
-        encoding: Encoding,
     ) -> "Terms":
-        """From rows and moves as the networks read them, and the present readings, NaN where none was seen."""
-        first = encoding.width("action")
-        then = moves[..., first : first + memory_width(encoding)]
-        now = np.repeat(row[:, None, memory_columns(encoding)], len(steps), axis=1)
-        common = np.concatenate([np.ones((*then.shape[:2], 1)), now, then], axis=2)
-        of_row, of_move = static_columns(encoding, encoding.width("observation")), static_columns(encoding, 0)
-        row, moves = row.copy(), moves.copy()
-        row[:, of_row], moves[..., of_move] = 0.0, 0.0
-        return cls(steps, common, np.nan_to_num(seen).astype(np.float64), row, moves)
-
-    def take(self, histories: slice) -> "Terms":
-        """Of some histories."""
-        parts = {name: getattr(self, name)[histories] for name in ("common", "own", "row", "moves")}
-        return replace(self, **parts)
-
-    def between(self, leads: Int[np.ndarray, " lead"]) -> Float[np.ndarray, "step lead"]:
-        """Weights of some leads at each step: linear between them, constant after the last."""
-        return np.stack([np.interp(self.steps, leads, one) for one in np.eye(len(leads))], axis=1)
+        """From the sums now and at some steps, and the present readings, NaN where none was seen."""
+        repeated = np.repeat(now[:, None], len(steps), axis=1)
+        common = np.concatenate([np.ones((*then.shape[:2], 1)), repeated, then], axis=2)
+        return cls(steps, common, np.nan_to_num(seen).astype(np.float64))
 
 
 @dataclass(frozen=True)
@@ -99,55 +78,22 @@ class Looks:
 
     Attributes:
         row: that a look is taken from.
-        facts: of each look, at each lead.
-        expected, deviation: the mean forecast, and the deviation of its futures, scaled.
-        missed: what came less what was expected, in deviations; NaN where nothing was seen, and of categories.
+        common, own: `Terms` of each look at each lead.
+        missed: what came less the mean forecast, in deviations; NaN where nothing was seen, and of categories.
+        leads: in steps.
         places: looks of each history, -1 where it has fewer.
         steps: rows of each history after its first: what came later it does not know.
         apart: rows between two looks of a history.
     """
 
     row: Int[np.ndarray, " look"]
-    facts: Terms
-    expected: Float[np.ndarray, "look lead target"]
-    deviation: Float[np.ndarray, "look lead target"]
+    common: Float[np.ndarray, "look lead term"]
+    own: Float[np.ndarray, "look target"]
     missed: Float[np.ndarray, "look lead target"]
+    leads: Int[np.ndarray, " lead"]
     places: Int[np.ndarray, "history place"]
     steps: Int[np.ndarray, " history"]
     apart: Int[np.ndarray, " history"]
-
-    @property
-    def leads(self) -> Int[np.ndarray, " lead"]:
-        """Steps ahead that are looked at."""
-        return self.facts.steps
-
-    def beyond(self, alike: Alike) -> "Looks":
-        """What is left to be missed once that is known which is missed about everybody."""
-        return replace(self, missed=self.missed - alike.shift(self.facts, self.expected) / self.deviation)
-
-    def whose(self) -> Int[np.ndarray, " look"]:
-        """The first history that has each look."""
-        history, place = np.nonzero(self.places >= 0)
-        looks, first = np.unique(self.places[history, place], return_index=True)
-        found = np.full(len(self.row), -1)
-        found[looks] = history[first]
-        return found
-
-    def fewer(self, most: int) -> "Looks":
-        """At most so many of each history, as spread as before."""
-        apart = _apart(self.steps, most)
-        every = np.maximum(apart // self.apart, 1)
-        kept = np.arange(self.places.shape[1]) * every[:, None]
-        inside = np.minimum(kept, self.places.shape[1] - 1)
-        places = np.where(kept < self.places.shape[1], np.take_along_axis(self.places, inside, axis=1), -1)
-        return replace(self, places=places[:, :most], apart=self.apart * every)
-
-    def at(self, leads: Int[np.ndarray, " lead"]) -> "Looks":
-        """At some of the leads alone."""
-        place = np.searchsorted(self.leads, leads)
-        facts = replace(self.facts, steps=leads, common=self.facts.common[:, place], moves=self.facts.moves[:, place])
-        parts = {name: getattr(self, name)[:, place] for name in ("expected", "deviation", "missed")}
-        return replace(self, facts=facts, **parts)
 
     def take(self, histories: Int[np.ndarray, " _"]) -> "Looks":
         """Those of some histories."""
@@ -172,16 +118,10 @@ def together(parts: Sequence[Looks]) -> Looks:
     places = [np.where(part.places < 0, -1, part.places + start) for part, start in zip(parts, starts, strict=False)]
     return Looks(
         row=np.concatenate([part.row for part in parts]),
-        facts=replace(
-            parts[0].facts,
-            **{
-                name: np.concatenate([getattr(part.facts, name) for part in parts])
-                for name in ("common", "own", "row", "moves")
-            },
-        ),
-        expected=np.concatenate([part.expected for part in parts]),
-        deviation=np.concatenate([part.deviation for part in parts]),
+        common=np.concatenate([part.common for part in parts]),
+        own=np.concatenate([part.own for part in parts]),
         missed=np.concatenate([part.missed for part in parts]),
+        leads=parts[0].leads,
         places=np.concatenate(places),
         steps=np.concatenate([part.steps for part in parts]),
         apart=np.concatenate([part.apart for part in parts]),
@@ -196,37 +136,31 @@ def width(drawn: Float[np.ndarray, "member draw case step target"]) -> Float[np.
     return np.maximum(np.sqrt(drawn.var(1, dtype=np.float64).mean(0)), LEAST)
 
 
-def look_back(
-    network: Network, encoding: Encoding, histories: Episodes, most: int = LOOKS, *, every_step: bool = False
-) -> Looks:
-    """Look ahead from evenly spread rows of each history, at most so many of each; at the usual leads, or each step."""
-    horizon = network.config.horizon
-    leads = np.arange(1, horizon + 1) if every_step else leads_of(horizon)
+def look_back(network: Network, encoding: Encoding, histories: Episodes, most: int = LOOKS) -> Looks:
+    """Look ahead from evenly spread rows of each history, at most so many of each."""
+    leads, horizon = leads_of(network.config.horizon), network.config.horizon
     slow = isinstance(network, Autoregressive)
     most, futures = (min(most, SLOW[0]), SLOW[1]) if slow else (most, FUTURES)
     longest, whose = families(histories)
     steps = np.array([history.steps for history in histories])
-    apart = _apart(steps, most)
+    apart = 2 ** np.ceil(np.log2(np.maximum(steps / most, 1))).astype(int)
     places, origins = _shared(whose, steps, apart, most)
+    if not len(origins):
+        missed = np.zeros((0, len(leads), len(encoding.schema.targets)))
+        common = np.zeros((*missed.shape[:2], terms(encoding)))
+        return Looks(origins[:, 1], common, missed[:, 0], missed, leads, places, steps, apart)
     longer = tuple(lengthened(episode, horizon, encoding.scaling.step) for episode in longest)
     table = tabulate(Episodes(histories.schema, longer), encoding)
     rows = table.starts[origins[:, 0]] + origins[:, 1]
     draws = max(2, min(network.config.draws, -(-futures // network.config.members)))
-    nothing = np.zeros((1, draws, 0, horizon, len(encoding.schema.targets)))
-    drawn = draw_at(network, table, rows, encoding, draws=draws, seed=0) if len(rows) else nothing
+    drawn = draw_at(network, table, rows, encoding, draws=draws, seed=0)
     expected, came = drawn.mean((0, 1), dtype=np.float64)[:, leads - 1], rows[:, None] + leads
-    deviation = width(drawn)[:, leads - 1]
-    missed = (table.targets[came] - expected) / deviation
+    missed = (table.targets[came] - expected) / width(drawn)[:, leads - 1]
     missed[..., [target.kind != "continuous" for target in encoding.schema.targets]] = np.nan
-    targets = list(encoding.schema.target_indices)
+    memory, targets = table.history[:, memory_columns(encoding)], list(encoding.schema.target_indices)
     seen = np.concatenate([last_seen(episode.observations[:, targets])[0] for episode in longer])[rows]
-    facts = Terms.joined(leads, table.history[rows], table.moves[came - 1], encode_targets(seen, encoding), encoding)
-    return Looks(origins[:, 1], facts, expected, deviation, missed, places, steps, apart)
-
-
-def _apart(steps: Int[np.ndarray, " history"], most: int) -> Int[np.ndarray, " history"]:
-    """Rows between two looks of each history, so that there are at most so many: powers of two, to be shared."""
-    return 2 ** np.ceil(np.log2(np.maximum(steps / most, 1))).astype(int)
+    facts = Terms.joined(leads, memory[rows], memory[came], encode_targets(seen, encoding))
+    return Looks(origins[:, 1], facts.common, facts.own, missed, leads, places, steps, apart)
 
 
 def _shared(

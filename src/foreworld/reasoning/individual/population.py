@@ -17,8 +17,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from foreworld.reasoning.calibrate import FEWEST
-from foreworld.reasoning.individual.alike import Alike
-from foreworld.reasoning.individual.look import Looks, Terms, width
+from foreworld.reasoning.individual.look import Looks, Terms
 
 ROUNDS = 30  # Of EM.
 NUMBERS = 20_000_000  # That are held in memory at once.
@@ -78,7 +77,6 @@ class Population:
     """The law that coefficients are drawn from; all zero where it could not be learnt.
 
     Attributes:
-        alike: what is missed about all of them.
         leads: steps ahead that it was learnt at.
         centre, scale: of the common terms; the own one, which comes last, stays as it is.
         variance: of each coefficient.
@@ -86,7 +84,6 @@ class Population:
         credit: what the expected misses of new individuals are to be multiplied by, see `credit`; 1 before it is known.
     """
 
-    alike: Alike
     leads: Int[np.ndarray, " lead"]
     centre: Float[np.ndarray, " common"]
     scale: Float[np.ndarray, " common"]
@@ -100,8 +97,7 @@ class Population:
         centre, scale = _standard(looks)
         leads, targets, terms = *looks.missed.shape[1:], len(centre) + 1
         one = np.ones((leads, targets))
-        alike = Alike.none(looks.facts, targets)
-        law = cls(alike, looks.leads, centre, scale, np.zeros((leads, targets, terms)), one, one)
+        law = cls(looks.leads, centre, scale, np.zeros((leads, targets, terms)), one, one)
         told, weight, squares = np.zeros((3, leads, targets))
         for _, some in law.evidence(looks):
             told += some.weight.any(-1).sum(0)
@@ -126,20 +122,15 @@ class Population:
 
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Everything fitted: arrays, and a dictionary that JSON takes."""
-        own = {name: value for name, value in vars(self).items() if name != "alike"}
-        own |= {f"alike.{name}": value for name, value in vars(self.alike).items()}
-        return {name: np.ascontiguousarray(value) for name, value in own.items()}, {}
+        return {name: np.ascontiguousarray(value) for name, value in vars(self).items()}, {}
 
     @classmethod
     def from_state(cls, arrays: dict[str, np.ndarray], settings: dict[str, Any]) -> "Population":
         """The inverse of `state`."""
-        alike = {name.removeprefix("alike."): value for name, value in arrays.items() if name.startswith("alike.")}
-        own = {name: value for name, value in arrays.items() if not name.startswith("alike.")}
-        return cls(alike=Alike(**alike), **own, **settings)
+        return cls(**arrays, **settings)
 
     def know(self, looks: Looks) -> "Known":
         """What each history tells of its individual."""
-        looks = looks.beyond(self.alike)
         mean = np.zeros((len(looks.places), *self.variance.shape))
         size = np.ones(mean.shape[:-1])
         for part, some in self.evidence(looks):
@@ -175,8 +166,7 @@ class Population:
         for start in range(0, count, size):
             part = slice(start, start + size)
             some = looks.places[part]
-            common, own = looks.facts.common[some], looks.facts.own[some]
-            design = self.join(common.swapaxes(1, 2)[:, :, None], own.swapaxes(1, 2)[:, None])
+            design = self.join(looks.common[some].swapaxes(1, 2)[:, :, None], looks.own[some].swapaxes(1, 2)[:, None])
             known = np.moveaxis(looks.known(part), 1, -1)
             missed = np.where(known, np.moveaxis(looks.missed[some], 1, -1), 0.0)
             yield part, Evidence(design, missed, known * looks.weight(part)[:, :, None, None])
@@ -221,28 +211,21 @@ class Known:
         index = np.asarray(histories, int)
         return Known(self.population, self.looks.take(index), self.mean[index], self.size[index])
 
-    def shift(
-        self, facts: Terms, drawn: Float[np.ndarray, "member draw history step target"]
-    ) -> Float[np.ndarray, "history step target"]:
-        """What these futures are expected to be missed by at the steps that the facts are of, scaled."""
-        alike = self.population.alike.shift(facts, drawn.mean((0, 1), dtype=np.float64))
-        return alike + self.own(facts) * width(drawn)
-
-    def own(self, facts: Terms) -> Float[np.ndarray, "history step target"]:
-        """What is expected to be missed about this individual alone, in deviations of the forecast."""
+    def shift(self, facts: Terms) -> Float[np.ndarray, "history step target"]:
+        """What it is expected to be missed by, in deviations of the forecast, at the steps that the facts are of."""
         common = (facts.common - self.population.centre) / self.population.scale
         along = np.einsum("hsf,hktf->hskt", common, self.mean[..., :-1], optimize=True)
         own = facts.own[:, None] * self.mean[..., -1]
-        return np.einsum("sk,hskt->hst", facts.between(self.population.leads), along + own[:, None])
+        return np.einsum("sk,hskt->hst", self._between(facts.steps), along + own[:, None])
 
     def by_sums(
         self, facts: Terms
     ) -> tuple[Float[np.ndarray, "history step target"], Float[np.ndarray, "history step target sum"]]:
-        """`own` as a linear function of the leaky sums at the step foretold: its value at zero, and its slopes."""
+        """The shift as a linear function of the leaky sums at the step foretold: its value at zero, and its slopes."""
         first = (facts.common.shape[2] + 1) // 2
         own = self.mean[..., first:-1] / self.population.scale[first:]
-        slope = np.einsum("sk,hktm->hstm", facts.between(self.population.leads), own)
-        return self.own(facts) - np.einsum("hsm,hstm->hst", facts.common[..., first:], slope), slope
+        slope = np.einsum("sk,hktm->hstm", self._between(facts.steps), own)
+        return self.shift(facts) - np.einsum("hsm,hstm->hst", facts.common[..., first:], slope), slope
 
     def unsettled(self, facts: Terms) -> Float[np.ndarray, "history step"]:
         """Deviation of what comes, the individual being known no better, as a multiple of that of one known exactly."""
@@ -253,17 +236,17 @@ class Known:
         numbers = population.variance.any((0, 2))
         times = (population.credit * variance / population.noise)[..., numbers]
         ratio = np.sqrt(1 + (times.mean(-1) if numbers.any() else np.zeros(times.shape[:2])))
-        return ratio @ facts.between(leads).T
+        return ratio @ self._between(facts.steps).T
 
     def grounds(self, facts: Terms) -> Float[np.ndarray, "ground history step"]:
         """Why a forecast of each may be worse than usual: it is not known well, or was not foretold well."""
-        return np.stack([self.unsettled(facts), self.missed(facts)])
+        return np.stack([self.unsettled(facts), self.missed(facts.steps)])
 
-    def missed(self, facts: Terms) -> Float[np.ndarray, "history step"]:
+    def missed(self, steps: Int[np.ndarray, " step"]) -> Float[np.ndarray, "history step"]:
         """How far off forecasts of each history were at these steps ahead, as a multiple of what is usual."""
         numbers = np.isfinite(self.looks.missed).any((0, 1))
         square = self.size[..., numbers].mean(-1) if numbers.any() else np.ones(self.size.shape[:2])
-        return np.sqrt(square) @ facts.between(self.population.leads).T
+        return np.sqrt(square) @ self._between(steps).T
 
     def _variance_left(
         self, terms: Float[np.ndarray, "history lead target term"]
@@ -278,13 +261,18 @@ class Known:
                 left[part] -= np.einsum("hktn,hktnm,hktm->hkt", along, posterior.inverse, along, optimize=True)
         return np.maximum(left, 0.0)
 
+    def _between(self, steps: Int[np.ndarray, " step"]) -> Float[np.ndarray, "step lead"]:
+        """Weights of the leads at each step: linear between them, constant after the last."""
+        leads = self.population.leads
+        return np.stack([np.interp(steps, leads, one) for one in np.eye(len(leads))], axis=1)
+
 
 def _standard(looks: Looks) -> tuple[Float[np.ndarray, " common"], Float[np.ndarray, " common"]]:
     """Mean and deviation of the common terms; the first, which is one, stays one."""
-    common = looks.facts.common
-    centre, scale = np.zeros(common.shape[2]), np.ones(common.shape[2])
-    if len(common):
-        centre[1:] = common.mean((0, 1))[1:]
-        deviation = common.std((0, 1))[1:]
+    width = looks.common.shape[2]
+    centre, scale = np.zeros(width), np.ones(width)
+    if len(looks.common):
+        centre[1:] = looks.common.mean((0, 1))[1:]
+        deviation = looks.common.std((0, 1))[1:]
         scale[1:] = np.where(deviation > 1e-6, deviation, 1.0)
     return centre, scale

@@ -19,14 +19,13 @@ from torch.nn.functional import silu
 from foreworld.allocator import keep_large_allocations
 from foreworld.data.episodes import Episodes
 from foreworld.data.layout import move_columns
-from foreworld.data.memory import decay, doses, memories, since_action
+from foreworld.data.memory import decay, doses, memories, memory_width, since_action
 from foreworld.data.plan import Plan
 from foreworld.data.scaling import LIMIT, Encoding
 from foreworld.data.tabulate import encode_plan
 from foreworld.reasoning.calibrate import LEVELS, Calibration, widened
-from foreworld.reasoning.individual.look import Terms
+from foreworld.reasoning.individual.look import LEAST, Terms
 from foreworld.reasoning.individual.population import Known
-from foreworld.reasoning.plan.missed import Missed, acted_columns
 from foreworld.reasoning.pool import pool
 from foreworld.world.draws import decorrelated, persistent, stratified
 from foreworld.world.network import WorldNetwork
@@ -102,7 +101,8 @@ class ModelRollout:
         moves, elapsed = (torch.from_numpy(array) for array in encode_plan(histories, plan, encoding))
         self.left = torch.from_numpy(decay(since_action(histories, plan, encoding), encoding))
         self.memory = torch.from_numpy(memories(histories, encoding))
-        self.missed = Missed(known, Terms.of(histories, plan, encoding), encoding)
+        shift = known.by_sums(Terms.of(histories, plan, encoding))
+        self.shift, self.slope = (torch.from_numpy(part).float() for part in shift)
         self._take_apart(moves, elapsed)
         self.many = self._noise(draws[1])
         self.few = self._representative(draws[0], torch.from_numpy(plan.actions).float()[:, None])
@@ -115,14 +115,15 @@ class ModelRollout:
         weight = torch.cat([predictor.entry.weight, predictor.linear.weight], dim=2)
         self.drift = [(layer.bias.detach(), layer.weight.detach()) for layer in (predictor.inner, predictor.exit)]
         self.reader = [(bias.detach(), weight.detach()) for bias, weight in self.network.readout.of_targets()]
-        own = acted_columns(self.encoding)
+        acted, memory = move_columns(self.encoding)[0], self.encoding.width("action")
+        own = [place for column in acted for place in range(column.start, column.start + column.variable.width)]
+        own += range(memory, memory + memory_width(self.encoding))
         belief, move, noise = weight.split(predictor.parts, dim=1)
         self.from_belief, self.from_noise = belief.contiguous(), noise
         self.from_actions = move[:, own].contiguous()
         others = moves.clone()
         others[..., own] = 0.0
-        # Every action of a candidate is known.
-        others[..., [column.flag for column in move_columns(self.encoding)[0]]] = 1.0
+        others[..., [column.flag for column in acted]] = 1.0  # Every action of a candidate is known.
         self.constant = torch.einsum("esi,mih->mesh", others, move) + bias[:, None]
         spans = elapsed.expand(self.network.config.members, -1, -1)
         self.keep, self.share = predictor.keep(spans), predictor.share(spans)  # [member, episode, step, latent]
@@ -165,7 +166,7 @@ class ModelRollout:
     def take(self, episodes: Sequence[int]) -> "ModelRollout":
         some = copy(self)
         some.growth, some.left, some.memory = self.growth[episodes], self.left[episodes], self.memory[episodes]
-        some.missed = self.missed.take(episodes)
+        some.shift, some.slope = self.shift[episodes], self.slope[episodes]
         some.beliefs, some.constant = self.beliefs[:, episodes], self.constant[:, episodes]
         some.keep, some.share = self.keep[:, episodes], self.share[:, episodes]
         return some
@@ -174,15 +175,14 @@ class ModelRollout:
         features = self._features(actions)
         drawn, mean, variance = self._futures(features, self.few)
         within = variance.mean(1) + mean.var(1, correction=min(1, mean.shape[1] - 1))
-        shift = self.missed.along(features, mean.mean((0, 1)), within.mean(0).sqrt())
+        shift = self._shift(features, within.mean(0).sqrt())
         return self._calibrate((drawn + shift).flatten(0, 1), (mean + shift).flatten(0, 1), variance.flatten(0, 1))
 
     @torch.no_grad()
     def settle(self, actions: Actions) -> Futures:
         features = self._features(actions)
         drawn = self._futures(features, self.many)[0]
-        shift = self.missed.along(features, drawn.mean((0, 1)), drawn.var(1, correction=0).mean(0).sqrt())
-        drawn = (drawn + shift).numpy()
+        drawn = (drawn + self._shift(features, drawn.var(1, correction=0).mean(0).sqrt())).numpy()
         horizon, targets = drawn.shape[-2:]
         growth = self.growth.repeat(actions.shape[1], 0)
         wide = (
@@ -242,6 +242,17 @@ class ModelRollout:
             memory = torch.addcmul(added[:, :, step], left[:, None], memory)
             sums.append(memory)
         return torch.cat([values, torch.stack(sums, 2)], -1)
+
+    def _shift(
+        self,
+        features: Float[Tensor, "episode candidate step feature"],
+        width: Float[Tensor, "episode candidate step target"],
+    ) -> Float[Tensor, "episode candidate step target"]:
+        """What the networks are expected to miss about each individual, in native units; linear in the leaky sums."""
+        scale = torch.from_numpy(self.encoding.scaling.of(self.encoding.schema.targets)[1]).to(width)
+        sums = features[..., features.shape[-1] - self.slope.shape[-1] :]
+        shift = self.shift[:, None] + torch.einsum("ecsm,estm->ecst", sums, self.slope)
+        return shift * width.maximum(LEAST * scale)
 
     def _dose_shares(self) -> Float[Tensor, " sum"]:
         """What a scaled action of one, or a category that is chosen, adds to each of its sums."""
