@@ -89,7 +89,7 @@ def run(world: str, change: dict[str, Any], seed: int) -> dict[str, float]:
 def held_out_scores(trained: Trained, data: Episodes, seed: int) -> dict[str, float]:
     """CRPS in units of the target, and coverage of raw 90% intervals, mean over steps."""
     parts = (trained.network, trained.encoding, data, trained.held_out)
-    held = forecast_held_out(*parts, fit_population(*parts), seed=seed)
+    held = forecast_held_out(*parts, fit_population(*parts)[1], seed=seed)
     truth = held.truth.astype(np.float64)
     low, high = metrics.interval(held.samples, 0.9)
     return {

@@ -87,8 +87,8 @@ class WorldModel(Ensemble):
         state = None if checkpoint is None else Path(checkpoint)
         trained = train(data, config, seed=seed, checkpoint=state, progress=progress)
         network, encoding = trained.network, trained.encoding
-        population = fit_population(network, encoding, data, trained.held_out)
-        held_out = forecast_held_out(network, encoding, data, trained.held_out, population, seed=seed)
+        population, parts = fit_population(network, encoding, data, trained.held_out)
+        held_out = forecast_held_out(network, encoding, data, trained.held_out, parts, seed=seed)
         support, growth = fit_support(network, encoding, data, trained.held_out, held_out, seed=seed)
         ahead = trained.config.horizon
         return cls(

@@ -30,7 +30,7 @@ DATA = episodes(LENGTHS)
 ENCODING = encoding_of(DATA)
 NETWORK = WorldNetwork(tiny(members=3), ENCODING, seed=1).requires_grad_(False)
 HELD_OUT = folds(np.array(LENGTHS) - 1, 3, seed=0)
-NOBODY = fit_population(NETWORK, ENCODING, DATA, HELD_OUT)  # Too few to tell how individuals differ.
+NOBODY = fit_population(NETWORK, ENCODING, DATA, HELD_OUT)[1]  # Too few to tell how individuals differ.
 
 
 def answers(samples: np.ndarray, truth: np.ndarray, origin: np.ndarray) -> HeldOut:

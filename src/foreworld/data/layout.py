@@ -62,9 +62,9 @@ def move_columns(encoding: Encoding) -> tuple[list[Column], list[Column], int]:
     return actions, static + known, start + encoding.width("known_future")
 
 
-def static_columns(encoding: Encoding, start: int) -> slice:
-    """Static facts and their flags among columns that end with a move, which begins at column `start`."""
-    start += encoding.width("action") + memory_width(encoding)
+def static_columns(encoding: Encoding) -> slice:
+    """Static facts and their flags among the columns of a row of history."""
+    start = encoding.width("observation") + encoding.width("action") + memory_width(encoding)
     return slice(start, start + encoding.width("static"))
 
 

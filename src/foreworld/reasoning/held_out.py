@@ -5,7 +5,9 @@ calibration, and no forecast used for calibration comes from a network that was 
 prediction, Vovk 2015).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import product
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -17,7 +19,7 @@ from foreworld.reasoning.calibrate import LEVELS, Calibration, fit_band, fit_cal
 from foreworld.reasoning.conformal import conformal_quantile, misses
 from foreworld.reasoning.forecast import draw
 from foreworld.reasoning.individual.look import Terms, look_back
-from foreworld.reasoning.individual.population import Population
+from foreworld.reasoning.individual.part import Part
 from foreworld.reasoning.persistence import fit_persistence
 from foreworld.reasoning.pool import bounded
 from foreworld.world.build import Network, build_network
@@ -67,24 +69,27 @@ def forecast_held_out(
     encoding: Encoding,
     data: Episodes,
     held_out: list[Int[np.ndarray, " _"]],
-    population: Population,
+    parts: Sequence[Part],
     *,
     seed: int,
 ) -> HeldOut:
-    """Ask each member about the episodes that it left out; members that left out the same ones are asked once."""
+    """Ask each member about the episodes that it left out; members that left out the same ones are asked once.
+
+    What is missed about them is told as the law says that was learnt without them, see `fit_population`.
+    """
     horizon = network.config.horizon
     members = {tuple(fold.tolist()): member for member, fold in enumerate(held_out)}
     every = spread_origins(data, np.unique(np.concatenate(held_out)), horizon=horizon, limit=network.config.cases)
     samples, truth, origin, asked, shifts, individual, compared = [], [], [], [], [], [], []
     centre, scale = encoding.scaling.of(encoding.schema.targets)
-    for fold, member in members.items():
-        left_out = set(fold)
-        origins = [place for place in every if place[0] in left_out]
+    for (fold, member), part in product(members.items(), parts):
+        own = set(fold) & set(part.episodes.tolist())
+        origins = [place for place in every if place[0] in own]
         if not origins:
             continue
         cases = cut(data, origins, horizon)
         alone = only(network, encoding, member)
-        known = population.know(look_back(alone, encoding, cases.histories))
+        known = part.population.know(look_back(alone, encoding, cases.histories))
         facts = Terms.of(cases.histories, cases.plan, encoding)
         moved = np.zeros(cases.truth.shape)
         # As many draws as in every forecast: extreme quantiles depend a little on their number.
@@ -92,15 +97,15 @@ def forecast_held_out(
         for start in range(0, len(origins), BATCH):
             some = cases.histories.take(range(start, min(start + BATCH, len(origins))))
             plan = cases.plan.take(slice(start, start + BATCH))
-            noise = batch_seed(seed + member, start)
-            part = slice(start, start + BATCH)
+            noise = batch_seed(seed, len(samples))
+            here = slice(start, start + BATCH)
             drawn = draw(alone, some, plan, encoding, draws=draws, seed=noise)
-            moved[part] = known.take(range(*part.indices(len(origins)))).shift(facts.take(part), drawn) * scale
-            samples.append(drawn[0] * scale + moved[part] + centre)
+            moved[here] = known.take(range(*here.indices(len(origins)))).shift(facts.take(here), drawn) * scale
+            samples.append(drawn[0] * scale + moved[here] + centre)
             if isinstance(alone, WorldNetwork) and start // BATCH % EVERY == 0:
                 steady = draw(alone, some, plan, encoding, draws=draws, seed=noise, persistence=[1.0] * len(scale))[0]
                 compared.append(
-                    (samples[-1], steady * scale + moved[part] + centre, cases.truth[start : start + BATCH])
+                    (samples[-1], steady * scale + moved[here] + centre, cases.truth[start : start + BATCH])
                 )
         truth.append(cases.truth)
         origin.append(np.array(origins))

@@ -118,7 +118,7 @@ def test_the_usual_leads_are_among_all_steps() -> None:
     same = every.at(usual.leads)
     for name in ("expected", "deviation", "missed"):
         np.testing.assert_array_equal(getattr(same, name), getattr(usual, name))
-    for name in ("steps", "common", "own", "row", "moves"):
+    for name in ("steps", "common", "own", "row"):
         np.testing.assert_array_equal(getattr(same.facts, name), getattr(usual.facts, name))
 
 
@@ -156,4 +156,3 @@ def test_facts_about_an_individual_do_not_stand_among_what_is_missed_about_every
     other = Episodes(DATA.schema, (replace(history[0], static=history[0].static + 1),))
     one, two = (Terms.of(some, cases.plan, ENCODING) for some in (history, other))
     np.testing.assert_array_equal(one.row, two.row)
-    np.testing.assert_array_equal(one.moves, two.moves)

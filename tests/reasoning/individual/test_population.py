@@ -36,8 +36,8 @@ def individuals(count: int, looks: int, seed: int, *, apart: int = 8) -> tuple[L
 
 
 def terms(common: np.ndarray, own: np.ndarray, steps: np.ndarray = LEADS) -> Terms:
-    """Nothing is known of rows and moves."""
-    return Terms(steps, common, own, np.zeros((len(common), 0)), np.zeros((*common.shape[:2], 0)))
+    """Nothing is known of rows."""
+    return Terms(steps, common, own, np.zeros((len(common), 0)))
 
 
 def asked(count: int, seed: int) -> Terms:

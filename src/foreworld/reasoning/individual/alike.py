@@ -1,11 +1,11 @@
 """What the networks miss about everybody alike: a linear correction of their forecasts, learnt where they were not.
 
-    came - expected = (row, move, expected, expected at the first step) . w + rest,   for each target and lead
+    came - expected = (row, expected, expected at the first step) . w + rest,   for each target and step
 
 In weather forecasting this is called model output statistics (Glahn and Lowry, J. Appl. Meteor. 1972): a large model
 leaves something that is linear in what it was given and in what it says, and a small one that is fitted to its
-mistakes takes that away. Rows and moves are those that the networks read, so that it cannot be told apart from a last
-layer of theirs; but it is fitted to members that left an episode out, in units of what they take for their error.
+mistakes takes that away. What is done afterwards is no regressor: whoever acts answers to what has happened by then, so
+that recorded actions tell of chance that no plan can know.
 """
 
 from dataclasses import dataclass, replace
@@ -20,7 +20,6 @@ from foreworld.reasoning.individual.worth import worth
 if TYPE_CHECKING:
     from foreworld.reasoning.individual.look import Looks, Terms
 
-FOLDS = 4
 PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0, 1e6)  # A look; the last leaves what is said alone.
 LIGHT = 1e-4  # The penalty of what is said, and of the constant.
 FARTHEST = 4.0  # Times as much as usual is moved at most: nothing was learnt outside.
@@ -33,8 +32,8 @@ class Alike:
 
     Attributes:
         leads: steps ahead that they were learnt at.
-        centre, scale: of the regressors row, move, expected at the step and at the first one, one after the other;
-            infinite where one never varies.
+        centre, scale: of the regressors row, expected at the step and at the first one, one after the other; infinite
+            where one never varies.
         weights: of the regressors in deviations from their means, and last the constant.
         most: that a forecast is moved by.
     """
@@ -48,34 +47,39 @@ class Alike:
     @classmethod
     def none(cls, facts: "Terms", targets: int) -> "Alike":
         """Nothing is missed."""
-        width = facts.row.shape[1] + facts.moves.shape[2] + 2 * targets
+        width = facts.row.shape[1] + 2 * targets
         weights = np.zeros((len(facts.steps), targets, width + 1))
         return cls(facts.steps, np.zeros(width), np.full(width, np.inf), weights, np.zeros(weights.shape[:2]))
 
     @classmethod
-    def fit(cls, looks: "Looks") -> "Alike":
-        """From the misses of individuals that the forecasting members left out."""
+    def fit(cls, looks: "Looks", part: Int[np.ndarray, " look"]) -> list["Alike"]:
+        """From the misses of individuals that the forecasting members left out, in several parts.
+
+        Returns:
+            What each part is to be corrected by, learnt from the others, and last what everybody else is.
+        """
         facts, expected = looks.facts, looks.expected
-        empty = cls.none(facts, expected.shape[2])
+        empty, parts = cls.none(facts, expected.shape[2]), int(part.max(initial=0)) + 1
         whose = looks.whose()
-        if len(np.unique(whose)) < FEWEST:
-            return empty
+        if len(np.unique(whose)) < FEWEST or parts == 1:
+            return [empty] * (parts + 1)
         every = _regressors(facts, expected)
         deviation = every.std((0, 1))
         law = replace(empty, centre=every.mean((0, 1)), scale=np.where(deviation > 1e-6, deviation, np.inf))
-        weights, most = empty.weights.copy(), empty.most.copy()
-        heavy = np.arange(weights.shape[2]) < weights.shape[2] - 1 - 2 * expected.shape[2]
+        weights = np.zeros((parts + 1, *empty.weights.shape))
+        most = empty.most.copy()
+        heavy = np.arange(len(law.centre) + 1) < facts.row.shape[1]
         for lead in range(len(facts.steps)):
             regressors = law.standard(every[:, lead])
             for target in range(expected.shape[2]):
                 missed, unit = looks.missed[:, lead, target], looks.deviation[:, lead, target]
                 seen = np.isfinite(missed)
                 if len(np.unique(whose[seen])) >= FEWEST:
-                    some = Regression.of(regressors[seen], missed[seen], unit[seen], whose[seen])
-                    weights[lead, target] = some.solve(heavy)
-                    moved = regressors[seen] @ weights[lead, target]
+                    some = Regression.of(regressors[seen], missed[seen], unit[seen], whose[seen], part[seen], parts)
+                    weights[:, lead, target] = some.solve(heavy)
+                    moved = regressors[seen] @ weights[-1, lead, target]
                     most[lead, target] = FARTHEST * np.sqrt(np.square(moved).mean())
-        return replace(law, weights=weights, most=most)
+        return [replace(law, weights=own, most=most) for own in weights]
 
     def shift(
         self, facts: "Terms", expected: Float[np.ndarray, "history step target"]
@@ -101,7 +105,7 @@ def _regressors(
     facts: "Terms", expected: Float[np.ndarray, "history step target"]
 ) -> Float[np.ndarray, "history step regressor"]:
     row, first = (np.repeat(part[:, None], expected.shape[1], axis=1) for part in (facts.row, expected[:, 0]))
-    return np.concatenate([row, facts.moves, expected, first], axis=2, dtype=np.float64)
+    return np.concatenate([row, expected, first], axis=2, dtype=np.float64)
 
 
 @dataclass(frozen=True)
@@ -110,16 +114,16 @@ class Regression:
 
     Attributes:
         design, missed: regressors, and what is to be told from them.
-        index, fold: the individual of each look, and the part that it is in.
+        index, part: the individual of each look, and the part that it is in.
         grams, products: sums over the looks of each part.
     """
 
     design: Float[np.ndarray, "look weight"]
     missed: Float[np.ndarray, " look"]
     index: Int[np.ndarray, " look"]
-    fold: Int[np.ndarray, " look"]
-    grams: Float[np.ndarray, "fold weight weight"]
-    products: Float[np.ndarray, "fold weight"]
+    part: Int[np.ndarray, " look"]
+    grams: Float[np.ndarray, "part weight weight"]
+    products: Float[np.ndarray, "part weight"]
 
     @classmethod
     def of(
@@ -128,37 +132,33 @@ class Regression:
         missed: Float[np.ndarray, " look"],
         unit: Float[np.ndarray, " look"],
         whose: Int[np.ndarray, " look"],
+        part: Int[np.ndarray, " look"],
+        parts: int,
     ) -> "Regression":
-        """Of regressors, misses in deviations of the forecast, these, and the individual of each look."""
+        """Of regressors, misses in deviations of the forecast, these, and the individual and part of each look."""
         usual = np.sqrt(np.square(unit).mean())
         design, missed = regressors * (usual / unit)[:, None], np.clip(missed, -CAP, CAP) * usual
-        names, index = np.unique(whose, return_inverse=True)
-        fold = (np.random.default_rng(0).permutation(len(names)) % FOLDS)[index]
-        parts = [(design[fold == part], missed[fold == part]) for part in range(FOLDS)]
-        grams = np.stack([some.T @ some for some, _ in parts])
-        return cls(design, missed, index, fold, grams, np.stack([some.T @ came for some, came in parts]))
+        index = np.unique(whose, return_inverse=True)[1]
+        split = [(design[part == own], missed[part == own]) for own in range(parts)]
+        grams = np.stack([some.T @ some for some, _ in split])
+        return cls(design, missed, index, part, grams, np.stack([some.T @ came for some, came in split]))
 
-    def solve(self, heavy: Bool[np.ndarray, " weight"]) -> Float[np.ndarray, " weight"]:
-        """By the penalty that foretells other individuals best, with the credit that it has there."""
-        penalties = [np.where(heavy, penalty, LIGHT) for penalty in PENALTIES]
-        tried = [self._foretold(penalty) for penalty in penalties]
+    def solve(self, heavy: Bool[np.ndarray, " weight"]) -> Float[np.ndarray, "law weight"]:
+        """By the penalty that foretells other parts best, with the credit that it has there; laws as of `Alike.fit`."""
+        laws = [self._weights(np.where(heavy, penalty, LIGHT)) for penalty in PENALTIES]
+        tried = [(self.design * law[self.part]).sum(1) for law in laws]
         best = int(np.argmin([np.square(self.missed - found).sum() for found in tried]))
         products, squares = (
             np.bincount(self.index, tried[best] * other)[:, None] for other in (self.missed, tried[best])
         )
-        return worth(products, squares)[0] * self._weights(penalties[best], np.arange(FOLDS))
+        return worth(products, squares)[0] * laws[best]
 
-    def _foretold(self, penalty: Float[np.ndarray, " weight"]) -> Float[np.ndarray, " look"]:
-        """What the other parts let expect of the looks of each."""
-        found = np.zeros(len(self.missed))
-        for part in range(FOLDS):
-            own = self.fold == part
-            found[own] = self.design[own] @ self._weights(penalty, np.delete(np.arange(FOLDS), part))
-        return found
-
-    def _weights(
-        self, penalty: Float[np.ndarray, " weight"], parts: Int[np.ndarray, " part"]
-    ) -> Float[np.ndarray, " weight"]:
-        gram = self.grams[parts].sum(0)
-        looks = np.isin(self.fold, parts).sum()
-        return np.linalg.solve(gram + np.diag(penalty * looks), self.products[parts].sum(0))
+    def _weights(self, penalty: Float[np.ndarray, " weight"]) -> Float[np.ndarray, "law weight"]:
+        """Without each part, and last with all."""
+        looks = np.bincount(self.part, minlength=len(self.grams))
+        without = (
+            np.append(total - own, total[None], axis=0)
+            for own, total in ((own, own.sum(0)) for own in (self.grams, self.products, looks))
+        )
+        gram, product, count = without
+        return np.linalg.solve(gram + np.diag(penalty) * count[:, None, None], product[..., None])[..., 0]

@@ -12,10 +12,10 @@ from jaxtyping import Bool, Float, Int
 from foreworld.data.episodes import Episode, Episodes
 from foreworld.data.last_seen import last_seen
 from foreworld.data.layout import static_columns
-from foreworld.data.memory import memory_width
+from foreworld.data.memory import memory_width, run_plan
 from foreworld.data.plan import Plan, lengthened
 from foreworld.data.scaling import Encoding
-from foreworld.data.tabulate import encode_histories, encode_plan, encode_targets, memory_columns, tabulate
+from foreworld.data.tabulate import encode_histories, encode_targets, memory_columns, tabulate
 from foreworld.reasoning.forecast import draw_at
 from foreworld.reasoning.individual.alike import Alike
 from foreworld.world.autoregressive import Autoregressive
@@ -46,46 +46,42 @@ class Terms:
         steps: ahead, counted from 1.
         common: the first three at each of them.
         own: the present reading of each target, scaled; zero where none was seen.
-        row, moves: the last row as the networks read it, and the move that leads to each step, but for static facts,
-            which are zero: that is whose history it is, and not what is missed about everybody.
+        row: the last one as the networks read it, but for static facts, which are zero: that is whose history it is,
+            and not what is missed about everybody.
     """
 
     steps: Int[np.ndarray, " step"]
     common: Float[np.ndarray, "history step term"]
     own: Float[np.ndarray, "history target"]
     row: Float[np.ndarray, "history input"]
-    moves: Float[np.ndarray, "history step move"]
 
     @classmethod
     def of(cls, histories: Episodes, plan: Plan, encoding: Encoding) -> "Terms":
         """Of the steps of a plan."""
         targets = list(histories.schema.target_indices)
         seen = np.stack([last_seen(history.observations[:, targets])[0][-1] for history in histories])
-        row, moves = encode_histories(tuple(histories), encoding, 1)[:, 0], encode_plan(histories, plan, encoding)[0]
-        return cls.joined(np.arange(1, plan.horizon + 1), row, moves, encode_targets(seen, encoding), encoding)
+        row, then = encode_histories(tuple(histories), encoding, 1)[:, 0], run_plan(histories, plan, encoding)[1]
+        return cls.joined(np.arange(1, plan.horizon + 1), row, then, encode_targets(seen, encoding), encoding)
 
     @classmethod
     def joined(
         cls,
         steps: Int[np.ndarray, " step"],
         row: Float[np.ndarray, "history input"],
-        moves: Float[np.ndarray, "history step move"],
+        then: Float[np.ndarray, "history step sum"],
         seen: Float[np.ndarray, "history target"],
         encoding: Encoding,
     ) -> "Terms":
-        """From rows and moves as the networks read them, and the present readings, NaN where none was seen."""
-        first = encoding.width("action")
-        then = moves[..., first : first + memory_width(encoding)]
+        """From rows as the networks read them, the sums at some steps, and the present readings, NaN for none."""
         now = np.repeat(row[:, None, memory_columns(encoding)], len(steps), axis=1)
         common = np.concatenate([np.ones((*then.shape[:2], 1)), now, then], axis=2)
-        of_row, of_move = static_columns(encoding, encoding.width("observation")), static_columns(encoding, 0)
-        row, moves = row.copy(), moves.copy()
-        row[:, of_row], moves[..., of_move] = 0.0, 0.0
-        return cls(steps, common, np.nan_to_num(seen).astype(np.float64), row, moves)
+        row = row.copy()
+        row[:, static_columns(encoding)] = 0.0
+        return cls(steps, common, np.nan_to_num(seen).astype(np.float64), row)
 
     def take(self, histories: slice) -> "Terms":
         """Of some histories."""
-        parts = {name: getattr(self, name)[histories] for name in ("common", "own", "row", "moves")}
+        parts = {name: getattr(self, name)[histories] for name in ("common", "own", "row")}
         return replace(self, **parts)
 
     def between(self, leads: Int[np.ndarray, " lead"]) -> Float[np.ndarray, "step lead"]:
@@ -145,7 +141,7 @@ class Looks:
     def at(self, leads: Int[np.ndarray, " lead"]) -> "Looks":
         """At some of the leads alone."""
         place = np.searchsorted(self.leads, leads)
-        facts = replace(self.facts, steps=leads, common=self.facts.common[:, place], moves=self.facts.moves[:, place])
+        facts = replace(self.facts, steps=leads, common=self.facts.common[:, place])
         parts = {name: getattr(self, name)[:, place] for name in ("expected", "deviation", "missed")}
         return replace(self, facts=facts, **parts)
 
@@ -175,8 +171,7 @@ def together(parts: Sequence[Looks]) -> Looks:
         facts=replace(
             parts[0].facts,
             **{
-                name: np.concatenate([getattr(part.facts, name) for part in parts])
-                for name in ("common", "own", "row", "moves")
+                name: np.concatenate([getattr(part.facts, name) for part in parts]) for name in ("common", "own", "row")
             },
         ),
         expected=np.concatenate([part.expected for part in parts]),
@@ -220,7 +215,8 @@ def look_back(
     missed[..., [target.kind != "continuous" for target in encoding.schema.targets]] = np.nan
     targets = list(encoding.schema.target_indices)
     seen = np.concatenate([last_seen(episode.observations[:, targets])[0] for episode in longer])[rows]
-    facts = Terms.joined(leads, table.history[rows], table.moves[came - 1], encode_targets(seen, encoding), encoding)
+    then = table.history[came][..., memory_columns(encoding)]
+    facts = Terms.joined(leads, table.history[rows], then, encode_targets(seen, encoding), encoding)
     return Looks(origins[:, 1], facts, expected, deviation, missed, places, steps, apart)
 
 

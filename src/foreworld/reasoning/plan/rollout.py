@@ -19,14 +19,14 @@ from torch.nn.functional import silu
 from foreworld.allocator import keep_large_allocations
 from foreworld.data.episodes import Episodes
 from foreworld.data.layout import move_columns
-from foreworld.data.memory import decay, doses, memories, since_action
+from foreworld.data.memory import decay, doses, memories, memory_width, since_action
 from foreworld.data.plan import Plan
 from foreworld.data.scaling import LIMIT, Encoding
 from foreworld.data.tabulate import encode_plan
 from foreworld.reasoning.calibrate import LEVELS, Calibration, widened
 from foreworld.reasoning.individual.look import Terms
 from foreworld.reasoning.individual.population import Known
-from foreworld.reasoning.plan.missed import Missed, acted_columns
+from foreworld.reasoning.plan.missed import Missed
 from foreworld.reasoning.pool import pool
 from foreworld.world.draws import decorrelated, persistent, stratified
 from foreworld.world.network import WorldNetwork
@@ -115,14 +115,15 @@ class ModelRollout:
         weight = torch.cat([predictor.entry.weight, predictor.linear.weight], dim=2)
         self.drift = [(layer.bias.detach(), layer.weight.detach()) for layer in (predictor.inner, predictor.exit)]
         self.reader = [(bias.detach(), weight.detach()) for bias, weight in self.network.readout.of_targets()]
-        own = acted_columns(self.encoding)
+        acted, memory = move_columns(self.encoding)[0], self.encoding.width("action")
+        own = [place for column in acted for place in range(column.start, column.start + column.variable.width)]
+        own += range(memory, memory + memory_width(self.encoding))
         belief, move, noise = weight.split(predictor.parts, dim=1)
         self.from_belief, self.from_noise = belief.contiguous(), noise
         self.from_actions = move[:, own].contiguous()
         others = moves.clone()
         others[..., own] = 0.0
-        # Every action of a candidate is known.
-        others[..., [column.flag for column in move_columns(self.encoding)[0]]] = 1.0
+        others[..., [column.flag for column in acted]] = 1.0  # Every action of a candidate is known.
         self.constant = torch.einsum("esi,mih->mesh", others, move) + bias[:, None]
         spans = elapsed.expand(self.network.config.members, -1, -1)
         self.keep, self.share = predictor.keep(spans), predictor.share(spans)  # [member, episode, step, latent]
