@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from foreworld.nets.ensemble import MLP, Linear
+from foreworld.nets.ensemble import MLP, Linear, affine
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -65,3 +65,12 @@ def test_a_gradient_stays_in_its_member_and_equals_that_of_the_member_alone() ->
         assert layer.weight.grad is not None and single.weight.grad is not None
         assert layer.weight.grad[[0, 2]].abs().max() == 0
         torch.testing.assert_close(layer.weight.grad[1], single.weight.grad.T)
+
+
+@pytest.mark.parametrize("outputs", [1, 2, 3, 4, 5, 8, 9])
+def test_few_outputs_are_the_same_map(outputs: int) -> None:
+    draw = generator(outputs)
+    shapes = [(3, 7, 6), (3, 6, outputs), (3, 1, outputs)]
+    x, weight, bias = (torch.randn(shape, generator=draw, dtype=torch.float64, requires_grad=True) for shape in shapes)
+    torch.testing.assert_close(affine(x, weight, bias), torch.baddbmm(bias, x, weight))
+    assert torch.autograd.gradcheck(affine, (x, weight, bias))

@@ -8,6 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from foreworld.allocator import keep_large_allocations
+from foreworld.cores import on_each_core
 from foreworld.data.episodes import Episodes
 from foreworld.data.plan import Plan
 from foreworld.data.scaling import Encoding
@@ -33,11 +34,12 @@ def encode_rows(
     network: Network, rows: Float[Tensor, "episode row input"], last: Int[Tensor, " episode"]
 ) -> Float[Tensor, "member episode latent"]:
     """The belief after the row `last` of each history."""
-    beliefs = []
-    for chunk, end in zip(rows.split(256), last.split(256), strict=True):
+
+    def encode(chunk: Tensor, end: Tensor) -> Tensor:
         all_rows = network.encoder(chunk.expand(network.config.members, *chunk.shape))
-        beliefs.append(all_rows[:, torch.arange(len(end)), end])
-    return torch.cat(beliefs, dim=1)
+        return all_rows[:, torch.arange(len(end)), end]
+
+    return torch.cat(on_each_core(encode, rows.split(256), last.split(256)), dim=1)
 
 
 def encode_tails(
@@ -135,8 +137,8 @@ def roll(
     noise = decorrelated(torch.special.ndtri(stratified((members, draws, horizon, network.config.noise), generator)))
     uniform = persistent(stratified((members, draws, horizon, len(encoding.schema.targets)), generator), persistence)
     size = max(1, CHUNK_ROWS // (members * draws))
-    parts = []
-    for start in range(0, len(moves), size):
+
+    def drawn(start: int) -> Tensor:
         pick = slice(start, start + size)
         count = beliefs[:, pick].shape[1]
         rolled = network.rollout(
@@ -145,9 +147,9 @@ def roll(
             elapsed[pick].expand(members, -1, -1),
             noise.repeat_interleave(count, 1),
         )
-        drawn = draw_reading(network.readout(rolled), uniform.repeat_interleave(count, 1))
-        parts.append(drawn.unflatten(1, (draws, count)))
-    return torch.cat(parts, dim=2).numpy()
+        return draw_reading(network.readout(rolled), uniform.repeat_interleave(count, 1)).unflatten(1, (draws, count))
+
+    return torch.cat(on_each_core(drawn, range(0, len(moves), size)), dim=2).numpy()
 
 
 def draw_reading(

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from foreworld.data.layout import reading_order
 from foreworld.data.schema import Schema, Variable
-from foreworld.nets.ensemble import MLP, Linear
+from foreworld.nets.ensemble import MLP, Linear, affine
 from foreworld.world import scores
 from foreworld.world.config import FitConfig
 from foreworld.world.levels import Levels
@@ -64,14 +64,14 @@ class Readout(nn.Module):
     def forward(self, belief: Float[Tensor, "member *batch latent"]) -> Reading:
         """The targets."""
         first, last = self.of_targets()
-        hidden = nn.functional.silu(torch.baddbmm(first[0], belief.flatten(1, -2), first[1]))
-        outputs = torch.baddbmm(last[0], hidden, last[1]).reshape(*belief.shape[:-1], self.asked)
+        hidden = nn.functional.silu(affine(belief.flatten(1, -2), *first))
+        outputs = affine(hidden, *last).reshape(*belief.shape[:-1], self.asked)
         return Reading(outputs.index_add(-1, self.means, belief[..., : len(self.means)]), self.targets)
 
     def of_targets(self) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
-        """Bias and weight of both layers, of the second what leads to the targets."""
+        """Weight and bias of both layers, of the second what leads to the targets."""
         first, last = (cast(Linear, layer) for layer in self.net.layers)
-        return (first.bias, first.weight), (last.bias[..., : self.asked], last.weight[..., : self.asked])
+        return (first.weight, first.bias), (last.weight[..., : self.asked], last.bias[..., : self.asked])
 
     def everything(self, belief: Float[Tensor, "member *batch latent"]) -> Reading:
         """Every observation, targets first."""

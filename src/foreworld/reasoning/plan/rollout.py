@@ -8,6 +8,7 @@ numbers): plans differ by what they do alone.
 from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass
+from itertools import product
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -17,12 +18,14 @@ from torch import Tensor
 from torch.nn.functional import silu
 
 from foreworld.allocator import keep_large_allocations
+from foreworld.cores import on_each_core
 from foreworld.data.episodes import Episodes
 from foreworld.data.layout import move_columns
 from foreworld.data.memory import decay, doses, memories, memory_width, since_action
 from foreworld.data.plan import Plan
 from foreworld.data.scaling import LIMIT, Encoding
 from foreworld.data.tabulate import encode_plan
+from foreworld.nets.ensemble import affine
 from foreworld.reasoning.calibrate import LEVELS, Calibration, widened
 from foreworld.reasoning.individual.look import LEAST, Terms
 from foreworld.reasoning.individual.population import Known
@@ -113,8 +116,11 @@ class ModelRollout:
         predictor = self.network.predictor
         bias = torch.cat([predictor.entry.bias, predictor.linear.bias], dim=2)
         weight = torch.cat([predictor.entry.weight, predictor.linear.weight], dim=2)
-        self.drift = [(layer.bias.detach(), layer.weight.detach()) for layer in (predictor.inner, predictor.exit)]
-        self.reader = [(bias.detach(), weight.detach()) for bias, weight in self.network.readout.of_targets()]
+        # What is added last is the same wherever it is added.
+        bias[..., predictor.hidden :] += predictor.exit.bias
+        self.inner = predictor.inner.weight.detach(), predictor.inner.bias.detach()
+        self.exit = predictor.exit.weight.detach()
+        self.reader = [tuple(part.detach() for part in layer) for layer in self.network.readout.of_targets()]
         acted, memory = move_columns(self.encoding)[0], self.encoding.width("action")
         own = [place for column in acted for place in range(column.start, column.start + column.variable.width)]
         own += range(memory, memory + memory_width(self.encoding))
@@ -174,7 +180,7 @@ class ModelRollout:
     def search(self, actions: Actions) -> Float[Tensor, "sample episode candidate step target"]:
         features = self._features(actions)
         drawn, mean, variance = self._futures(features, self.few)
-        within = variance.mean(1) + mean.var(1, correction=min(1, mean.shape[1] - 1))
+        within = variance.mean(1) + (mean.var(1) if mean.shape[1] > 1 else 0.0)
         shift = self._shift(features, within.mean(0).sqrt())
         return self._calibrate((drawn + shift).flatten(0, 1), (mean + shift).flatten(0, 1), variance.flatten(0, 1))
 
@@ -210,18 +216,14 @@ class ModelRollout:
         rows = max(1, CHUNK_ROWS // (len(self.constant) * uniform.shape[1]))
         # Whole candidates of several episodes, or several pieces of one.
         of_episodes, of_candidates = max(1, rows // candidates), min(rows, candidates)
-        parts = [
-            torch.cat(
-                [
-                    self._roll(features[start : start + of_episodes, first : first + of_candidates], start, added)
-                    for first in range(0, candidates, of_candidates)
-                ],
-                dim=3,
-            )
-            for start in range(0, episodes, of_episodes)
-        ]
-        outputs = torch.cat(parts, dim=2)
-        return self._read(outputs, uniform[:, :, None, None])
+
+        def roll(start: int, first: int) -> Tensor:
+            return self._roll(features[start : start + of_episodes, first : first + of_candidates], start, added)
+
+        starts, firsts = range(0, episodes, of_episodes), range(0, candidates, of_candidates)
+        parts = on_each_core(roll, *zip(*product(starts, firsts), strict=True))
+        by_start = [torch.cat(parts[at : at + len(firsts)], dim=3) for at in range(0, len(parts), len(firsts))]
+        return self._read(torch.cat(by_start, dim=2), uniform[:, :, None, None])
 
     def _features(self, actions: Actions) -> Float[Tensor, "episode candidate step feature"]:
         """Scaled or one-hot actions and their leaky sums, as `encode_plan` has them."""
@@ -270,29 +272,25 @@ class ModelRollout:
         episodes, candidates, horizon, _ = features.shape
         pick = slice(start, start + episodes)
         members, draws = added.shape[:2]
-        shape = (members, draws, episodes, candidates, -1)
-        belief = self.beliefs[:, None, pick, None].expand(*shape[:-1], self.beliefs.shape[-1]).flatten(1, 3)
+        shape = (draws, episodes, candidates)
+        belief = self.beliefs[:, None, pick, None].expand(-1, draws, -1, candidates, -1).flatten(1, 3)
         constant = self.constant[:, None, pick] + added[:, :, None]
         eager = not torch.is_grad_enabled()
-        (second, third), (hide, show), outputs = self.drift, self.reader, []
+        (hide, show), width, outputs = self.reader, self.network.predictor.hidden, []
         flat = features.flatten(0, 1)
         for step in range(horizon):
             from_actions = torch.matmul(flat[None, :, step], self.from_actions).unflatten(1, (1, episodes, candidates))
             entering = (from_actions + constant[:, :, :, step, None]).flatten(1, 3)
-            entered = torch.baddbmm(entering, belief, self.from_belief)
-            hidden = silu(entered[..., : second[1].shape[1]])
-            hidden = silu(torch.baddbmm(second[0], hidden, second[1]), inplace=eager)
-            drift = torch.baddbmm(entered[..., second[1].shape[1] :] + third[0], hidden, third[1])
-            keep, share = (
-                part[:, None, pick, step, None].expand(*shape[:-1], drift.shape[-1]).flatten(1, 3)
-                for part in (self.keep, self.share)
-            )
-            belief = torch.addcmul(belief * keep, share, drift)
-            hidden = silu(torch.baddbmm(hide[0], belief, hide[1]), inplace=eager)
-            read = torch.baddbmm(show[0], hidden, show[1])
+            entered = entering.baddbmm_(belief, self.from_belief)
+            hidden = silu(affine(silu(entered[..., :width]), *self.inner), inplace=eager)
+            drift = torch.baddbmm(entered[..., width:], hidden, self.exit).unflatten(1, shape)
+            keep, share = (part[:, None, pick, step, None] for part in (self.keep, self.share))
+            belief = torch.addcmul(belief.unflatten(1, shape) * keep, share, drift).flatten(1, 3)
+            hidden = silu(affine(belief, *hide), inplace=eager)
+            read = affine(hidden, *show)
             means = self.network.readout.means
             outputs.append(read.index_add(-1, means, belief[..., : len(means)]))
-        return torch.stack(outputs, 2).unflatten(1, shape[1:-1])
+        return torch.stack(outputs, 2).unflatten(1, shape)
 
     def _read(self, outputs: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Draws from the read distributions by inverting their distribution functions, and their two moments."""

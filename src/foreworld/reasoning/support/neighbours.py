@@ -13,6 +13,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from foreworld.cores import on_each_core
+
 NEAREST = 3  # The distance is the mean over so many: one odd row in the training data is not yet support.
 REFERENCES = 4096  # Rows kept of a sample.
 CHUNK = 2_000_000  # Distances at a time.
@@ -89,7 +91,7 @@ class Neighbours:
         white = (rows - self.centre) @ self.whitening
         size = max(1, CHUNK // self.episode.numel())
         exclude = [None] * -(-rows.shape[1] // size) if but is None else but.split(size)
-        found = [self._nearest(part, skip) for part, skip in zip(white.split(size, 1), exclude, strict=True)]
+        found = on_each_core(self._nearest, white.split(size, 1), exclude)
         distance, episodes = (torch.cat(parts, 1) for parts in zip(*found, strict=True))
         return Near(distance, white.norm(dim=-1), episodes)
 

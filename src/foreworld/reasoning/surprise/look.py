@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from foreworld.cores import on_each_core
 from foreworld.data.scaling import Encoding
 from foreworld.data.tabulate import Table
 from foreworld.reasoning.forecast import CHUNK_ROWS
@@ -62,8 +63,8 @@ def look(network: WorldNetwork, encoding: Encoding, table: Table) -> Looks:
     generator = torch.Generator().manual_seed(0)
     members, width = network.config.members, network.config.noise
     noise = torch.special.ndtri(stratified((1, DRAWS, 1, width), generator)).expand(members, -1, -1, -1)
-    parts = []
-    for pick in torch.arange(len(rows)).split(max(1, CHUNK_ROWS // (members * DRAWS))):
+
+    def expect(pick: Tensor) -> tuple[Tensor, ...]:
         count = len(pick)
         rolled = network.rollout(
             before[:, pick],
@@ -72,7 +73,9 @@ def look(network: WorldNetwork, encoding: Encoding, table: Table) -> Looks:
             noise.repeat_interleave(count, 1),
         )
         beliefs = rolled[:, :, 0].unflatten(1, (DRAWS, count))
-        parts.append((beliefs.mean(1), beliefs.std(1), *_read(network.readout(beliefs))))
+        return beliefs.mean(1), beliefs.std(1), *_read(network.readout(beliefs))
+
+    parts = on_each_core(expect, torch.arange(len(rows)).split(max(1, CHUNK_ROWS // (members * DRAWS))))
     empty = [torch.zeros(members, 0, before.shape[-1])] * 2 + [torch.zeros(members, 0, 0)] * 2
     mean, spread, read, wide = (torch.cat(part, 1) for part in zip(*parts, strict=True)) if parts else empty
     return Looks(before, after, mean, spread, read, wide)
@@ -110,17 +113,19 @@ def _beliefs(
             begin.append(start + first)
             end.append(min(length - first, span))
             taken.append((chosen[0], chosen[-1] + 1))
-    before, after = [], []
-    for chunk in range(0, len(begin), STRETCHES):
+
+    def encode(chunk: int) -> list[tuple[Tensor, Tensor]]:
         pick = slice(chunk, chunk + STRETCHES)
         longest = max(end[pick])
         index = np.array(begin[pick])[:, None] + np.minimum(np.arange(longest), np.array(end[pick])[:, None] - 1)
         rows = history[torch.from_numpy(index)]
         beliefs = network.encoder(rows.expand(config.members, *rows.shape))
-        for place, (low, high) in enumerate(taken[pick]):
-            before.append(beliefs[:, place, low:high])
-            after.append(beliefs[:, place, low + 1 : high + 1])
-    if not before:
+        places = enumerate(taken[pick])
+        return [(beliefs[:, place, low:high], beliefs[:, place, low + 1 : high + 1]) for place, (low, high) in places]
+
+    found = [pair for pairs in on_each_core(encode, range(0, len(begin), STRETCHES)) for pair in pairs]
+    if not found:
         nothing = network.encoder(history[None, :1].expand(config.members, -1, -1, -1))[:, 0, :0]
         return nothing, nothing
+    before, after = zip(*found, strict=True)
     return torch.cat(before, 1), torch.cat(after, 1)
