@@ -27,10 +27,10 @@ from foreworld.domains.hiv import Hiv, reward
 from foreworld.domains.hiv_policy import schedule
 from foreworld.model import WorldModel
 from foreworld.reasoning.plan.agent import Agent
+from foreworld.reasoning.plan.choose import choose, final_actions
+from foreworld.reasoning.plan.futures import Actions, Futures
 from foreworld.reasoning.plan.icem import ICEM
-from foreworld.reasoning.plan.make import choose, final_actions
 from foreworld.reasoning.plan.problem import Task, build_problem
-from foreworld.reasoning.plan.rollout import Actions, Futures
 from foreworld.reasoning.question import build_plan
 
 RESULTS = Path(__file__).parent / "results" / "hiv_control"

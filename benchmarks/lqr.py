@@ -14,9 +14,9 @@ import numpy as np
 import torch
 
 from foreworld.reasoning.plan.cem import CEM
+from foreworld.reasoning.plan.choose import choose, final_actions
 from foreworld.reasoning.plan.gradient import Gradient
 from foreworld.reasoning.plan.icem import ICEM
-from foreworld.reasoning.plan.make import choose, final_actions
 from foreworld.reasoning.plan.mppi import MPPI
 from foreworld.reasoning.plan.problem import Task
 from foreworld.reasoning.plan.search import Planner

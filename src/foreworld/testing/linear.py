@@ -11,8 +11,8 @@ from foreworld.data.episodes import Episode, Episodes
 from foreworld.data.plan import Plan
 from foreworld.data.scaling import Scale, Scaling
 from foreworld.data.schema import Schema, Variable
+from foreworld.reasoning.plan.futures import Actions, Futures
 from foreworld.reasoning.plan.problem import Problem, Task, build_problem
-from foreworld.reasoning.plan.rollout import Actions, Futures
 from foreworld.reasoning.question import build_plan
 
 

@@ -14,9 +14,10 @@ from foreworld.model import WorldModel
 from foreworld.reasoning.plan.agent import Agent
 from foreworld.reasoning.plan.answer import PlanAnswer
 from foreworld.reasoning.plan.cem import CEM
+from foreworld.reasoning.plan.choose import choose, settle
 from foreworld.reasoning.plan.gradient import Gradient
 from foreworld.reasoning.plan.icem import ICEM
-from foreworld.reasoning.plan.make import choose, make_plan, settle
+from foreworld.reasoning.plan.make import make_plan
 from foreworld.reasoning.plan.mppi import MPPI
 from foreworld.reasoning.plan.problem import Task
 from foreworld.reasoning.plan.search import Planner

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from foreworld.data.episodes import Episodes
 from foreworld.data.scaling import Scaling, fit_scaling
 from foreworld.errors import QuestionError
-from foreworld.reasoning.plan.make import final_actions
+from foreworld.reasoning.plan.choose import final_actions
 from foreworld.reasoning.plan.problem import Problem, Task, build_problem
 from foreworld.reasoning.question import build_plan
 from foreworld.testing.linear import Linear, problem

@@ -7,9 +7,7 @@ numbers): plans differ by what they do alone.
 
 from collections.abc import Sequence
 from copy import copy
-from dataclasses import dataclass
 from itertools import product
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -29,6 +27,7 @@ from foreworld.nets.ensemble import affine
 from foreworld.reasoning.calibrate import LEVELS, Calibration, widened
 from foreworld.reasoning.individual.look import LEAST, Terms
 from foreworld.reasoning.individual.population import Known
+from foreworld.reasoning.plan.futures import Actions, Futures
 from foreworld.reasoning.pool import pool
 from foreworld.world.draws import decorrelated, persistent, stratified
 from foreworld.world.network import WorldNetwork
@@ -37,38 +36,6 @@ from foreworld.world.readout import Reading, binary_logits, deviation
 CHUNK_ROWS = 1280  # Members x draws x candidates that go through the network together: they stay in the cache.
 TRIALS = 2000  # Handfuls of draws to choose from.
 _IQR = 1.349  # Interquartile range of a normal, in standard deviations.
-
-Actions = Float[Tensor, "episode candidate step action"]
-
-
-@dataclass(frozen=True)
-class Futures:
-    """Calibrated futures of plans, in native units; categories as indices.
-
-    Attributes:
-        pooled: of the ensemble.
-        by_member: of each of its members alone.
-    """
-
-    pooled: Float[Tensor, "sample episode candidate step target"]
-    by_member: Float[Tensor, "member draw episode candidate step target"]
-
-
-@runtime_checkable
-class Rollout(Protocol):
-    """What planners search in: a world model, or an exact one."""
-
-    def search(self, actions: Actions) -> Float[Tensor, "sample episode candidate step target"]:
-        """A few futures of each candidate, in native units; differentiable, and quick."""
-        ...
-
-    def settle(self, actions: Actions) -> Futures:
-        """The futures that an answer rests on, fully calibrated."""
-        ...
-
-    def take(self, episodes: Sequence[int]) -> "Rollout":
-        """The same, behind some of the histories."""
-        ...
 
 
 class ModelRollout:

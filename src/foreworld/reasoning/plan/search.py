@@ -10,8 +10,8 @@ from torch import Tensor
 
 from foreworld.reasoning.expression import Values
 from foreworld.reasoning.limit import goal_cost
+from foreworld.reasoning.plan.futures import Actions, Rollout
 from foreworld.reasoning.plan.problem import Problem
-from foreworld.reasoning.plan.rollout import Actions, Rollout
 
 Knots = Float[Tensor, "episode _ knot chosen"]
 _TIE = 0.1  # Weight of cost among candidates that break limits.
