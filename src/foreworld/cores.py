@@ -1,6 +1,7 @@
 """Pieces of a batch on a core each: operations of small networks are too small for threads of their own to share.
 
-Two threads within every operation make a plan 1.06 times as quick; two that take whole pieces, 1.3 to 1.5 times.
+Two threads within every operation make a plan 1.06 times as quick, two that take whole pieces some 1.4 times
+(docs/decisions/training.md).
 """
 
 import os
