@@ -1,9 +1,11 @@
 import json
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 
 from foreworld import cli_output
+from foreworld.errors import QuestionError
 
 
 def test_points_align_and_missing_cells_are_marked() -> None:
@@ -44,3 +46,14 @@ def test_what_a_table_holds_cannot_steer_the_terminal(capsys: pytest.CaptureFixt
     captured = capsys.readouterr()
     assert captured.out == "one [2J \ntwo\n"
     assert captured.err == "three  \n"
+
+
+def test_what_is_read_or_written_already_is_not_written_over(tmp_path: Path) -> None:
+    history, link = tmp_path / "history.csv", tmp_path / "link.csv"
+    history.touch()
+    link.symlink_to(history)
+    cli_output.check_output(tmp_path / "out.csv", "--out", cli_output.TABLES, history, None)
+    cli_output.check_output(None, "--out", cli_output.TABLES, history)
+    for path in (history, tmp_path / "." / "history.csv", link):
+        with pytest.raises(QuestionError, match="--out: '.*' is read or written by the same command"):
+            cli_output.check_output(path, "--out", cli_output.TABLES, None, history)

@@ -7,7 +7,7 @@ import typer
 
 from foreworld import cli_options as options
 from foreworld.cli_options import option
-from foreworld.cli_output import TABLES, check_suffix, emit, say, show_text, table, write_table
+from foreworld.cli_output import TABLES, check_output, emit, say, show_text, table, write_table
 from foreworld.errors import QuestionError
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def calibrate(
     if stream and by is not None:
         raise QuestionError("--by: groups are calibrated once and for all, and a stream adapts on its own")
     if stream:
-        check_suffix(out, "--out", TABLES)
+        check_output(out, "--out", TABLES, data)
 
     from foreworld.model import WorldModel
 

@@ -10,7 +10,7 @@ import typer
 
 from foreworld import cli_options as options
 from foreworld.cli_options import option
-from foreworld.cli_output import TABLES, check_suffix, emit, outline, say, show_text, write_table
+from foreworld.cli_output import TABLES, check_output, emit, outline, say, show_text, write_table
 from foreworld.errors import QuestionError
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def collect(
       foreworld collect glucose --instances "adult*" --episodes 2 --out adults.csv
       foreworld collect battery --engine process --workers 4 --out cells.parquet
     """
-    check_suffix(out, "--out", TABLES)
+    check_output(out, "--out", TABLES)
     if steps is not None and days is not None:
         raise QuestionError("--steps and --days both say how long an episode is: give one of them")
 

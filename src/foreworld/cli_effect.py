@@ -7,7 +7,7 @@ import typer
 
 from foreworld import cli_options as options
 from foreworld.cli_options import option
-from foreworld.cli_output import TABLES, check_suffix, emit, say, show_text, table, write_table
+from foreworld.cli_output import TABLES, check_output, emit, say, show_text, table, write_table
 
 _Versus = Annotated[list[str] | None, option("NAME[@TIME]=VALUE", "What it is compared with; by default no change.")]
 _Data = Annotated[Path | None, option("TABLE", "Recorded episodes to correct the model on; the histories by default.")]
@@ -47,7 +47,7 @@ def effect(
         --do insulin=2 --versus insulin=0 --horizon 24 --out effect.parquet
     """
     deeds, others = options.interventions(do), options.interventions(versus, "--versus")
-    check_suffix(out, "--out", TABLES)
+    check_output(out, "--out", TABLES, history, data, future)
 
     from foreworld.model import WorldModel
 
@@ -98,7 +98,7 @@ def rank(
       foreworld rank models/t1d --history now.csv --outcome glucose --at 12
     """
     deeds = options.interventions(do)
-    check_suffix(out, "--out", TABLES)
+    check_output(out, "--out", TABLES, history, data, future)
 
     from foreworld.model import WorldModel
 

@@ -10,7 +10,7 @@ import typer
 
 from foreworld import cli_options as options
 from foreworld.cli_options import option
-from foreworld.cli_output import PICTURES, TABLES, check_suffix, emit, heed, outline, say, show_text, table, write_table
+from foreworld.cli_output import PICTURES, TABLES, check_output, emit, heed, outline, say, show_text, table, write_table
 from foreworld.errors import MissingExtraError
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def evaluate(
     """
     from foreworld.model import WorldModel
 
-    check_suffix(out, "--out", TABLES)
+    check_output(out, "--out", TABLES, data)
     evaluation = WorldModel.load(model).evaluate(data, horizon=horizon, members=samples, seed=seed)
     if out is not None:
         write_table(evaluation.to_frame(), out)
@@ -177,8 +177,9 @@ def imagine(
     from foreworld.model import WorldModel
 
     deeds = options.interventions(do)
-    for path, name, forms in ((out, "--out", TABLES), (members, "--members", TABLES), (plot, "--plot", PICTURES)):
-        check_suffix(path, name, forms)
+    check_output(out, "--out", TABLES, history, future)
+    check_output(members, "--members", TABLES, history, future, out)
+    check_output(plot, "--plot", PICTURES)
     if plot is not None and find_spec("matplotlib") is None:
         raise MissingExtraError("--plot", "plot")
     share = 0.9 if band else None

@@ -15,10 +15,14 @@ TABLES = (".parquet", ".csv")
 PICTURES = (".png", ".svg", ".pdf")
 
 
-def check_suffix(path: Path | None, option: str, forms: tuple[str, ...]) -> None:
-    """Refuse a file type before any work is done for it."""
-    if path is not None and path.suffix.lower() not in forms:
+def check_output(path: Path | None, option: str, forms: tuple[str, ...], *others: Path | None) -> None:
+    """Refuse a type of file, or one that the command reads or writes besides, before any work is done for it."""
+    if path is None:
+        return
+    if path.suffix.lower() not in forms:
         raise QuestionError(f"{option}: '{path}' is not one of {', '.join(forms)}")
+    if any(other is not None and path.resolve() == other.resolve() for other in others):
+        raise QuestionError(f"{option}: '{path}' is read or written by the same command; give another file")
 
 
 def write_table(frame: Any, path: Path) -> None:

@@ -7,7 +7,7 @@ import typer
 
 from foreworld import cli_options as options
 from foreworld.cli_options import option
-from foreworld.cli_output import TABLES, check_suffix, emit, heed, outline, say, show_text, table, write_table
+from foreworld.cli_output import TABLES, check_output, emit, heed, outline, say, show_text, table, write_table
 from foreworld.errors import QuestionError
 
 _Goal = Annotated[str, option("EXPRESSION", "A condition to come near to, or a number to make small.")]
@@ -61,7 +61,7 @@ def plan(
     """
     from foreworld.model import WorldModel
 
-    check_suffix(out, "--out", TABLES)
+    check_output(out, "--out", TABLES, history, future)
     answer = WorldModel.load(model).plan(
         history,
         goal,

@@ -8,7 +8,7 @@ import typer
 from foreworld import cli_options as options
 from foreworld.cli_models import excerpt
 from foreworld.cli_options import option
-from foreworld.cli_output import TABLES, check_suffix, emit, heed, say, show_text, write_table
+from foreworld.cli_output import TABLES, check_output, emit, heed, say, show_text, write_table
 
 _History = Annotated[Path, option("TABLE", "What did happen, before and after the moment.")]
 _At = Annotated[str, option("TIME", "The moment, as in the time column: every episode needs a row there.")]
@@ -48,8 +48,8 @@ def recall(
     """
     from foreworld.model import WorldModel
 
-    for path, name in ((out, "--out"), (members, "--members")):
-        check_suffix(path, name, TABLES)
+    check_output(out, "--out", TABLES, history)
+    check_output(members, "--members", TABLES, history, out)
     deeds = options.interventions(do)
     answer = WorldModel.load(model).recall(history, deeds, at=at, horizon=horizon, members=samples, seed=seed)
     heed(answer.verdict.complaint([episode.id for episode in answer.histories]), strict)

@@ -9,7 +9,7 @@ import typer
 
 from foreworld import cli_options as options
 from foreworld.cli_options import option
-from foreworld.cli_output import PICTURES, TABLES, check_suffix, emit, say, show_text, table, write_table
+from foreworld.cli_output import PICTURES, TABLES, check_output, emit, say, show_text, table, write_table
 from foreworld.errors import MissingExtraError
 
 if TYPE_CHECKING:
@@ -44,8 +44,8 @@ def surprise(
     Example:
       foreworld surprise models/t1d stream.csv --budget 1/week --out p.parquet
     """
-    for path, name, forms in ((out, "--out", TABLES), (plot, "--plot", PICTURES)):
-        check_suffix(path, name, forms)
+    check_output(out, "--out", TABLES, stream)
+    check_output(plot, "--plot", PICTURES)
     if plot is not None and find_spec("matplotlib") is None:
         raise MissingExtraError("--plot", "plot")
 

@@ -239,7 +239,7 @@ def test_future_rows_of_somebody_else() -> None:
         ({"basall": 1.0}, "no action 'basall'; did you mean 'basal'"),
         ({"zzz": 1.0}, "the actions are: basal, carbs, pump, on"),
         ({"x": 1.0}, "no action 'x'"),
-        ({"basal": 6.0}, r"basal = 6.0 is outside its bounds \[0.0, 5.0\]"),
+        ({"basal": 6.0}, r"basal = 6.0 is outside its bounds \[0, 5\]"),
         ({"basal": -1.0}, "outside its bounds"),
         ({"basal": np.nan}, "outside its bounds"),
         ({"carbs": np.inf}, "outside its bounds"),

@@ -114,16 +114,20 @@ class Parser:
                 return self._quantity(node)
             case ast.UnaryOp(op=ast.UAdd() | ast.USub()):
                 sign = torch.neg if isinstance(node.op, ast.USub) else torch.positive
-                return self._apply(sign, [self.number(node.operand, depth)])
+                return self._apply(node, sign, [self.number(node.operand, depth)])
             case ast.BinOp() if type(node.op) in _ARITHMETIC:
                 sides = [self.number(node.left, depth), self.number(node.right, depth)]
-                return self._apply(_ARITHMETIC[type(node.op)], sides)
+                if isinstance(node.op, ast.Div) and not sides[1].names and sides[1].value({}) == 0:
+                    raise self.error(node.right, "this divides by zero")
+                return self._apply(node, _ARITHMETIC[type(node.op)], sides)
             case ast.Call():
                 return self._call(node, depth)
             case ast.Compare() if all(type(op) in _COMPARISONS for op in node.ops):
                 sides = [node.left, *node.comparators]
                 chain = zip(sides[:-1], node.ops, sides[1:], strict=True)
-                return self._join(ast.And(), [self._compare(*pair, depth) for pair in chain])
+                joined = self._join(ast.And(), [self._compare(*pair, depth) for pair in chain])
+                self._check_order(node, depth)
+                return joined
             case ast.BoolOp():
                 return self._join(node.op, [self.condition(part, depth) for part in node.values])
         raise self.error(node, f"this is not part of the language: {_LANGUAGE}")
@@ -203,9 +207,12 @@ class Parser:
             raise self.error(node, f"'{variable.name}' is no number; compare it, by == or !=, with one of {labels}")
         return Number(self.text, frozenset({variable.name}), lambda values: values[variable.name])
 
-    def _apply(self, function: Callable[..., Tensor], parts: list[Number]) -> Number:
+    def _apply(self, node: ast.expr, function: Callable[..., Tensor], parts: list[Number]) -> Number:
         names = frozenset().union(*(part.names for part in parts))
-        return Number(self.text, names, lambda values: function(*(part.value(values) for part in parts)))
+        built = Number(self.text, names, lambda values: function(*(part.value(values) for part in parts)))
+        if not names and not built.value({}).isfinite():
+            raise self.error(node, "this is no finite number")
+        return built
 
     def _call(self, node: ast.Call, depth: int) -> Number:
         name = node.func.id if isinstance(node.func, ast.Name) else ""
@@ -217,8 +224,8 @@ class Parser:
         if len(parts) != 1 if name in _OF_ONE else len(parts) < 2:
             raise self.error(node, f"{name} takes {'one value' if name in _OF_ONE else 'two or more values'}")
         if name in _OF_ONE:
-            return self._apply(_OF_ONE[name], parts)
-        return self._apply(lambda *values: reduce(_OF_MANY[name], values), parts)
+            return self._apply(node, _OF_ONE[name], parts)
+        return self._apply(node, lambda *values: reduce(_OF_MANY[name], values), parts)
 
     def _compare(self, left: ast.expr, op: ast.cmpop, right: ast.expr, depth: int) -> Condition:
         for name, label in ((left, right), (right, left)):
@@ -234,6 +241,16 @@ class Parser:
 
         compare = _COMPARISONS[type(op)]
         return Condition(self.text, a.names | b.names, gap, lambda values: compare(a.value(values), b.value(values)))
+
+    def _check_order(self, node: ast.Compare, depth: int) -> None:
+        """Refuse a chain that nothing can meet, such as 180 <= glucose <= 70."""
+        rising = all(isinstance(op, ast.Lt | ast.LtE) for op in node.ops)
+        if len(node.ops) < 2 or not (rising or all(isinstance(op, ast.Gt | ast.GtE) for op in node.ops)):
+            return
+        numbers = [self.number(side, depth) for side in (node.left, *node.comparators)]
+        plain = [float(number.value({})) for number in numbers if not number.names]
+        if plain != sorted(plain, reverse=not rising):
+            raise self.error(node, f"nothing lies between {plain[0]:g} and {plain[-1]:g} in this order")
 
     def _compare_label(self, name: ast.Name, op: ast.cmpop, label: ast.Constant) -> Condition:
         variable = self._variable(name)

@@ -1,6 +1,7 @@
 """From what the user asks (`do`, a horizon, a table of what is planned) to a `Plan` with every step spelled out."""
 
 import difflib
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -151,11 +152,11 @@ def _number(variable: Variable, value: Any) -> float:
         number = float(value)
     except (TypeError, ValueError):
         raise QuestionError(f"do: '{value}' is not a number, and '{variable.name}' needs one (or `hold`)") from None
-    low = 0.0 if variable.kind == "binary" else variable.low
-    high = 1.0 if variable.kind == "binary" else variable.high
-    fits = np.isfinite(number) and (low is None or number >= low) and (high is None or number <= high)
+    low, high = (0.0, 1.0) if variable.kind == "binary" else (variable.low, variable.high)
+    low, high = -math.inf if low is None else low, math.inf if high is None else high
+    fits = np.isfinite(number) and low <= number <= high
     if not fits or (variable.kind == "binary" and number not in (0, 1)):
-        raise QuestionError(f"do: {variable.name} = {value} is outside its bounds [{low}, {high}]")
+        raise QuestionError(f"do: {variable.name} = {value} is outside its bounds [{low:g}, {high:g}]")
     return number
 
 
