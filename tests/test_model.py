@@ -199,6 +199,12 @@ def test_model_and_baselines_are_evaluated_together(model: WorldModel) -> None:
     assert {row["forecaster"] for row in evaluation.to_frame().to_pylist()} == {"foreworld", "persistence", "ridge-ARX"}
 
 
+@pytest.mark.parametrize("horizon", [0, 20])
+def test_no_episode_that_can_be_scored(model: WorldModel, horizon: int) -> None:
+    with pytest.raises(QuestionError, match=f"{horizon} steps are looked ahead, and the longest episode has 19"):
+        model.evaluate(episodes([20, 8], seed=90), horizon=horizon)
+
+
 @pytest.mark.parametrize(
     ("question", "says"),
     [

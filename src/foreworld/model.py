@@ -370,12 +370,22 @@ class WorldModel(Ensemble):
         return adapt(self, self._read(stream), level=level, horizon=horizon, members=members, seed=seed)
 
     def evaluate(self, data: Any, *, horizon: int | None = None, members: int = 200, seed: int = 0) -> "Evaluation":
-        """Score the model and its baselines on recorded episodes, which should be new to it."""
+        """Score the model and its baselines on recorded episodes, which should be new to it.
+
+        Raises:
+            DataError: a trajectory that does not match the schema.
+            QuestionError: no episode is as long as the horizon.
+        """
         from foreworld.data.plan import cut
         from foreworld.evidence.evaluate import evaluate, origins
 
         episodes = self._read(data)
         steps = self.config.horizon if horizon is None else horizon
+        longest = max((episode.steps for episode in episodes), default=0)
+        if not 1 <= steps <= longest:
+            raise QuestionError(
+                f"horizon: {steps} steps are looked ahead, and the longest episode has {longest} to score"
+            )
         places = origins(episodes, context=1, horizon=steps, limit=CASES, seed=seed)
         cases = cut(episodes, places, steps)
         scores = evaluate({"foreworld": self, **self.baselines}, cases, members=members, seed=seed)
