@@ -39,8 +39,7 @@ class Corruption:
         self.moving = [index for index, column in enumerate(self.columns) if column.variable.kind == "continuous"]
         variables = [self.columns[index].variable for index in self.moving]
         centre, scale = encoding.scaling.of(tuple(variables))
-        low = [-np.inf if variable.low is None else variable.low for variable in variables]
-        high = [np.inf if variable.high is None else variable.high for variable in variables]
+        low, high = np.array([variable.bounds for variable in variables]).reshape(-1, 2).T  # There may be none.
         self.low, self.high = (torch.from_numpy(((end - centre) / scale).astype(np.float32)) for end in (low, high))
         sizes = [encoding.scaling.variables[variable.name].increments for variable in variables]
         self.usual = torch.tensor(sizes).reshape(-1, len(INCREMENT_LAGS)) / torch.from_numpy(scale).float()[:, None]

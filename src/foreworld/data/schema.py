@@ -1,5 +1,6 @@
 """What the columns of a trajectory mean: roles, kinds, units and bounds. Declared by the user, never guessed."""
 
+import math
 from collections import Counter
 from typing import Literal
 
@@ -48,6 +49,11 @@ class Variable(BaseModel):
     def width(self) -> int:
         """Numbers needed to present one value to a network: one, or one a category."""
         return len(self.categories) if self.kind == "categorical" else 1
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """`low` and `high`, infinite where none was declared."""
+        return -math.inf if self.low is None else self.low, math.inf if self.high is None else self.high
 
 
 class Schema(BaseModel):

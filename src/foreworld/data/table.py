@@ -120,8 +120,7 @@ def _values(column: Column, variable: Variable) -> Float64[np.ndarray, " row"]:
     if variable.kind == "binary":
         return binaries(column)
     values = numbers(column)
-    low = -np.inf if variable.low is None else variable.low
-    high = np.inf if variable.high is None else variable.high
+    low, high = variable.bounds
     outside = (values < low) | (values > high)
     if outside.any():
         raise column.error(f"{values[outside][0]:g} is outside the bounds [{low:g}, {high:g}]", outside)

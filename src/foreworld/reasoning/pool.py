@@ -32,6 +32,5 @@ def bounded(
     samples: Float[np.ndarray, "*question target"], targets: tuple[Variable, ...]
 ) -> Float[np.ndarray, "*question target"]:
     """The samples within the bounds that were declared for these targets."""
-    low = [-np.inf if variable.low is None else variable.low for variable in targets]
-    high = [np.inf if variable.high is None else variable.high for variable in targets]
-    return np.clip(samples, np.array(low), np.array(high))
+    low, high = np.array([variable.bounds for variable in targets]).T
+    return np.clip(samples, low, high)

@@ -1,7 +1,6 @@
 """From what the user asks (`do`, a horizon, a table of what is planned) to a `Plan` with every step spelled out."""
 
 import difflib
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -152,8 +151,7 @@ def _number(variable: Variable, value: Any) -> float:
         number = float(value)
     except (TypeError, ValueError):
         raise QuestionError(f"do: '{value}' is not a number, and '{variable.name}' needs one (or `hold`)") from None
-    low, high = (0.0, 1.0) if variable.kind == "binary" else (variable.low, variable.high)
-    low, high = -math.inf if low is None else low, math.inf if high is None else high
+    low, high = (0.0, 1.0) if variable.kind == "binary" else variable.bounds
     fits = np.isfinite(number) and low <= number <= high
     if not fits or (variable.kind == "binary" and number not in (0, 1)):
         raise QuestionError(f"do: {variable.name} = {value} is outside its bounds [{low:g}, {high:g}]")

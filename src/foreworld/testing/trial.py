@@ -89,8 +89,7 @@ def misfits(values: Float[np.ndarray, "*shape variable"], variables: tuple[Varia
     found = []
     for index, variable in enumerate(variables):
         column = values[..., index]
-        low = -np.inf if variable.low is None else variable.low
-        high = np.inf if variable.high is None else variable.high
+        low, high = variable.bounds
         codes = {"binary": 2, "categorical": len(variable.categories)}.get(variable.kind, 0)
         if not np.isfinite(column).all():
             found.append(f"'{variable.name}' is not always a finite number")

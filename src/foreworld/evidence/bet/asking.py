@@ -72,8 +72,7 @@ def noisy(cases: Cases, share: float, scale: Float[np.ndarray, " observation"], 
     rng = np.random.default_rng(seed)
     schema = cases.histories.schema
     kinds = np.array([variable.kind == "continuous" for variable in schema.observations])
-    low = np.array([-np.inf if variable.low is None else variable.low for variable in schema.observations])
-    high = np.array([np.inf if variable.high is None else variable.high for variable in schema.observations])
+    low, high = np.array([variable.bounds for variable in schema.observations]).T
 
     def disturb(values: np.ndarray) -> np.ndarray:
         moved = values + kinds * share * scale * rng.normal(size=values.shape)

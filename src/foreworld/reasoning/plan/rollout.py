@@ -300,6 +300,5 @@ class ModelRollout:
         return self._bounded(moved + torch.where(away < 0, low, high) * away)
 
     def _bounded(self, samples: Tensor) -> Tensor:
-        low = [-np.inf if variable.low is None else variable.low for variable in self.encoding.schema.targets]
-        high = [np.inf if variable.high is None else variable.high for variable in self.encoding.schema.targets]
-        return samples.clamp(torch.tensor(low).to(samples), torch.tensor(high).to(samples))
+        low, high = torch.tensor([variable.bounds for variable in self.encoding.schema.targets]).to(samples).T
+        return samples.clamp(low, high)

@@ -105,8 +105,7 @@ def spread_of(
         drawn = draw(network, histories, plan, encoding, draws=draws, seed=0)
     targets = encoding.schema.targets
     centre, scale = encoding.scaling.of(targets)
-    low = np.array([-np.inf if target.low is None else target.low for target in targets])
-    high = np.array([np.inf if target.high is None else target.high for target in targets])
+    low, high = np.array([target.bounds for target in targets]).T
     values, owner = channels(np.clip(drawn, (low - centre) / scale, (high - centre) / scale), encoding)
     return Spread(values.mean(1, dtype=np.float64), values.std(1, dtype=np.float64), owner)
 
